@@ -1,0 +1,3 @@
+//! The `evenkeel` command: one file per verb, no logic of its own.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Sans-IO resilience policies and the call machine that composes them.

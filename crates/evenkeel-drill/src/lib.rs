@@ -1,0 +1,1 @@
+//! Drills on real sockets: load, faults and the story of a cascade.

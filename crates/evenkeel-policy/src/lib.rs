@@ -1,0 +1,1 @@
+//! The evenkeel policy file: written form, loading, checking, resolved form.

@@ -1,0 +1,1 @@
+//! What evenkeel reports: findings, evidence, fates, tables and charts.
