@@ -1,0 +1,320 @@
+//! How long to wait before trying again.
+//!
+//! Clients that fail together and wait equally long come back together, and the service they come back
+//! to fails again, together. Waiting longer each time thins the crowd; **jitter** breaks its step, and of
+//! the two jitter does more: without it 100 contenders need 19 calls each to get through, with it 8
+//! (Brooker, *Exponential Backoff And Jitter*, AWS Architecture Blog, 2015).
+//!
+//! A [`Config`] names how the delay grows and how it is spread; a [`Backoff`] is its state for one call.
+//! The cap is applied **last**, to what jitter made of the delay: a cap that jitter can exceed is none.
+//!
+//! | jitter | a delay is drawn from | choose it when |
+//! |---|---|---|
+//! | [`Jitter::Decorrelated`] (default) | `initial ..= 3 x previous` | in doubt: spreads well and keeps a minimum distance |
+//! | [`Jitter::Full`] | `0 ..= delay` | least load on the server matters most |
+//! | [`Jitter::Equal`] | `delay/2 ..= delay` | a minimum distance of half the delay is wanted |
+//! | [`Jitter::Proportional`] | `delay -+ factor` | compatibility with systems that do this |
+//! | [`Jitter::None`] | the delay itself | tests; a lone caller |
+
+use core::time::Duration;
+
+use crate::entropy::Entropy;
+use crate::ratio::Ratio;
+use crate::time::nanos;
+
+/// How far decorrelated jitter reaches: at most three times the previous delay.
+const DECORRELATED_REACH: u64 = 3;
+
+/// How delays grow and spread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// How the delay grows from one retry to the next. Default: doubling. Not consulted with
+    /// [`Jitter::Decorrelated`], whose growth is in its draw.
+    pub growth: Growth,
+    /// How the delay is spread. Default: [`Jitter::Decorrelated`].
+    pub jitter: Jitter,
+    /// The first delay, before jitter. Larger: calmer servers, slower answers. Default 50 ms, about one
+    /// round trip and one service time within a region.
+    pub initial: Duration,
+    /// No delay is longer, whatever growth and jitter make of it. Default 2 s.
+    pub max: Duration,
+}
+
+impl Config {
+    /// Delays that start at `initial`; everything else as [`Config::default`] has it.
+    #[must_use]
+    pub fn new(initial: Duration) -> Self {
+        Self {
+            initial,
+            ..Self::default()
+        }
+    }
+
+    /// For a server that said "too much": 1 s at first, 20 s at most, so that its wish is heard.
+    #[must_use]
+    pub fn throttled() -> Self {
+        Self {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(20),
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            growth: Growth::Exponential {
+                multiplier: Ratio::from_permille(2000),
+            },
+            jitter: Jitter::Decorrelated,
+            initial: Duration::from_millis(50),
+            max: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How a delay grows from one retry to the next, before jitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Growth {
+    /// Always `initial`.
+    Constant,
+    /// `initial`, then longer by `increment` each time.
+    Linear {
+        /// What each retry adds.
+        increment: Duration,
+    },
+    /// `initial`, then `multiplier` times longer each time.
+    Exponential {
+        /// The factor; below one is taken as one, since delays do not shrink.
+        multiplier: Ratio,
+    },
+}
+
+/// How a delay is spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Jitter {
+    /// Not at all.
+    None,
+    /// Evenly over `0 ..= delay`.
+    Full,
+    /// Evenly over `delay/2 ..= delay`.
+    Equal,
+    /// Evenly over `initial ..= 3 x previous`, where the first previous delay is `initial`.
+    Decorrelated,
+    /// Evenly over `delay x (1 - factor) ..= delay x (1 + factor)`.
+    Proportional(
+        /// The randomisation factor, at most one.
+        Ratio,
+    ),
+}
+
+/// The back-off of one call: what it waited last, and what it will wait next.
+///
+/// ```
+/// use evenkeel_core::{backoff::{Backoff, Config}, entropy::Entropy};
+/// use std::time::Duration;
+///
+/// let config = Config::default();
+/// let (mut backoff, mut dice) = (Backoff::new(), Entropy::new(1));
+/// for _ in 0..100 {
+///     let delay = backoff.next_delay(&config, &mut dice);
+///     assert!(delay >= config.initial && delay <= config.max);
+/// }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Backoff {
+    /// The undrawn delay of the last retry; for decorrelated jitter, the drawn one. Zero: no retry yet.
+    previous: u64,
+}
+
+impl Backoff {
+    /// The state of a call that has not retried yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { previous: 0 }
+    }
+
+    /// The delay before the next retry, never longer than `config.max`.
+    pub fn next_delay(&mut self, config: &Config, dice: &mut Entropy) -> Duration {
+        let (initial, max) = (nanos(config.initial), nanos(config.max));
+        let drawn = if config.jitter == Jitter::Decorrelated {
+            let reach = self
+                .previous
+                .max(initial)
+                .saturating_mul(DECORRELATED_REACH);
+            let drawn = dice.between(initial, reach).min(max);
+            self.previous = drawn;
+            drawn
+        } else {
+            let delay = if self.previous == 0 {
+                initial
+            } else {
+                grow(config.growth, self.previous)
+            };
+            // Held at the cap, so that growth does not run away while the cap holds it.
+            self.previous = delay.min(max).max(1);
+            spread(config.jitter, self.previous, dice)
+        };
+        Duration::from_nanos(drawn.min(max))
+    }
+
+    /// Forgets earlier delays: the next one is the first again.
+    pub fn reset(&mut self) {
+        *self = Self::new();
+    }
+}
+
+fn grow(growth: Growth, previous: u64) -> u64 {
+    match growth {
+        Growth::Constant => previous,
+        Growth::Linear { increment } => previous.saturating_add(nanos(increment)),
+        Growth::Exponential { multiplier } => multiplier.max(Ratio::ONE).of(previous),
+    }
+}
+
+fn spread(jitter: Jitter, delay: u64, dice: &mut Entropy) -> u64 {
+    match jitter {
+        Jitter::None | Jitter::Decorrelated => delay,
+        Jitter::Full => dice.between(0, delay),
+        Jitter::Equal => dice.between(delay - delay / 2, delay),
+        Jitter::Proportional(factor) => {
+            let reach = factor.min(Ratio::ONE).of(delay);
+            dice.between(delay - reach, delay.saturating_add(reach))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn delays(config: &Config, seed: u64, count: usize) -> Vec<Duration> {
+        let (mut backoff, mut dice) = (Backoff::new(), Entropy::new(seed));
+        (0..count)
+            .map(|_| backoff.next_delay(config, &mut dice))
+            .collect()
+    }
+
+    fn plain(growth: Growth) -> Config {
+        Config {
+            growth,
+            jitter: Jitter::None,
+            initial: Duration::from_millis(10),
+            max: Duration::from_millis(70),
+        }
+    }
+
+    #[test]
+    fn delays_grow_as_their_name_says_and_stop_at_the_cap() {
+        let millis = |config: &Config| {
+            delays(config, 1, 5)
+                .iter()
+                .map(Duration::as_millis)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(millis(&plain(Growth::Constant)), [10, 10, 10, 10, 10]);
+        let linear = plain(Growth::Linear {
+            increment: Duration::from_millis(20),
+        });
+        assert_eq!(millis(&linear), [10, 30, 50, 70, 70]);
+        let doubling = plain(Growth::Exponential {
+            multiplier: Ratio::from_permille(2000),
+        });
+        assert_eq!(millis(&doubling), [10, 20, 40, 70, 70]);
+    }
+
+    #[test]
+    fn peer_fault_19_no_jitter_reaches_past_the_cap() {
+        for jitter in [
+            Jitter::Full,
+            Jitter::Equal,
+            Jitter::Decorrelated,
+            Jitter::Proportional(Ratio::from_permille(500)),
+        ] {
+            let config = Config {
+                jitter,
+                max: Duration::from_secs(1),
+                ..Config::default()
+            };
+            let longest = (0..200).flat_map(|seed| delays(&config, seed, 20)).max();
+            assert!(
+                longest <= Some(config.max),
+                "{jitter:?} waited {longest:?} under a cap of 1 s"
+            );
+        }
+    }
+
+    #[test]
+    fn each_jitter_draws_from_its_own_range() {
+        let of = |jitter| {
+            let config = Config {
+                growth: Growth::Constant,
+                jitter,
+                initial: Duration::from_millis(100),
+                max: Duration::from_secs(9),
+            };
+            let drawn: Vec<_> = (0..2000)
+                .map(|seed| delays(&config, seed, 1)[0].as_millis())
+                .collect();
+            (*drawn.iter().min().unwrap(), *drawn.iter().max().unwrap())
+        };
+        let near = |(low, high): (u128, u128), (from, to): (u128, u128)| {
+            low >= from && low <= from + 3 && high <= to && high + 3 >= to
+        };
+        assert!(near(of(Jitter::Full), (0, 100)));
+        assert!(near(of(Jitter::Equal), (50, 100)));
+        assert!(near(of(Jitter::Decorrelated), (100, 300)));
+        assert!(near(
+            of(Jitter::Proportional(Ratio::from_permille(500))),
+            (50, 150)
+        ));
+    }
+
+    #[test]
+    fn two_seeds_do_not_stay_in_step() {
+        let config = Config::default();
+        assert_ne!(delays(&config, 1, 3), delays(&config, 2, 3));
+    }
+
+    #[test]
+    fn a_reset_starts_over() {
+        let config = plain(Growth::Exponential {
+            multiplier: Ratio::from_permille(2000),
+        });
+        let (mut backoff, mut dice) = (Backoff::new(), Entropy::new(1));
+        let first = backoff.next_delay(&config, &mut dice);
+        backoff.next_delay(&config, &mut dice);
+        backoff.reset();
+        assert_eq!(backoff.next_delay(&config, &mut dice), first);
+    }
+
+    proptest! {
+        #[test]
+        fn no_configuration_overflows_or_exceeds_its_cap(
+            initial in any::<u64>(), max in any::<u64>(), step in any::<u64>(),
+            multiplier in any::<u32>(), pick in 0..15_usize, seed in any::<u64>(),
+        ) {
+            let growth = [
+                Growth::Constant,
+                Growth::Linear { increment: Duration::from_nanos(step) },
+                Growth::Exponential { multiplier: Ratio::from_permille(multiplier) },
+            ][pick % 3];
+            let jitter = [
+                Jitter::None, Jitter::Full, Jitter::Equal, Jitter::Decorrelated,
+                Jitter::Proportional(Ratio::from_permille(multiplier)),
+            ][pick / 3];
+            let config = Config {
+                growth, jitter,
+                initial: Duration::from_nanos(initial), max: Duration::from_nanos(max),
+            };
+            for delay in delays(&config, seed, 12) {
+                prop_assert!(delay <= config.max);
+            }
+        }
+    }
+}
