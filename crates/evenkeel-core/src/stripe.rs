@@ -35,7 +35,9 @@ impl<T> Striped<T> {
     /// At least `at_least` stripes, each made by `make`.
     pub(crate) fn new(at_least: usize, mut make: impl FnMut() -> T) -> Self {
         let stripes = at_least.clamp(1, 1 << 10).next_power_of_two();
-        Self { stripes: (0..stripes).map(|_| Padded(make())).collect() }
+        Self {
+            stripes: (0..stripes).map(|_| Padded(make())).collect(),
+        }
     }
 
     #[inline]

@@ -5,8 +5,8 @@
 //! a generation and an expiry. Whoever empties the slot, the probe that reports or a later caller who
 //! finds it expired, reports it, and there is one such by the exchange.
 
-use super::word::{Generation, millis};
 use super::MAX_PROBES;
+use super::word::{Generation, millis};
 use crate::sync::{AtomicU64, Ordering, Protocol, exchange};
 use crate::time::Instant;
 
@@ -29,7 +29,9 @@ pub(super) struct Lease {
 
 impl Leases {
     pub(super) fn new() -> Self {
-        Self { slots: core::array::from_fn(|_| AtomicU64::new(FREE)) }
+        Self {
+            slots: core::array::from_fn(|_| AtomicU64::new(FREE)),
+        }
     }
 
     /// Takes a slot for a probe of `generation`.
@@ -58,7 +60,13 @@ impl Leases {
 
     /// Gives a lease back; false if it had been revoked.
     pub(super) fn release(&self, lease: Lease) -> bool {
-        exchange(Protocol::Breaker, &self.slots[usize::from(lease.slot)], lease.value, FREE).is_ok()
+        exchange(
+            Protocol::Breaker,
+            &self.slots[usize::from(lease.slot)],
+            lease.value,
+            FREE,
+        )
+        .is_ok()
     }
 
     /// Revokes one expired lease of `generation`, if there is one.

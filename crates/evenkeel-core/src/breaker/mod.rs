@@ -212,7 +212,8 @@ impl Permit {
     /// Whether this is a probe, let through while half-open.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.admission.is_some_and(|admission| admission.lease.is_some())
+        self.admission
+            .is_some_and(|admission| admission.lease.is_some())
     }
 }
 
@@ -220,7 +221,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(admission) = self.admission.take() {
             // An ignored outcome moves nothing that needs the time.
-            self.breaker.settle(admission, Instant::ZERO, Outcome::Ignored);
+            self.breaker
+                .settle(admission, Instant::ZERO, Outcome::Ignored);
         }
     }
 }
@@ -231,7 +233,10 @@ impl Breaker {
     #[must_use]
     pub fn new(config: Config, identity: &str, stripes: usize) -> Self {
         // Without a rate rule the window only informs the snapshot.
-        let window = config.rate.as_ref().map_or(Duration::from_secs(10), |rate| rate.window);
+        let window = config
+            .rate
+            .as_ref()
+            .map_or(Duration::from_secs(10), |rate| rate.window);
         Self(Arc::new(Shared {
             window: RatioWindow::new(window, stripes),
             identity: hash(identity),
@@ -249,7 +254,10 @@ impl Breaker {
     /// [`Reason::BreakerOpen`], with the time after which asking again is worth it.
     pub fn try_acquire(&self, now: Instant, dice: &mut Entropy) -> Result<Permit, Rejection> {
         let (admitted, _) = self.admit(now, Stripe::default(), dice, Duration::MAX);
-        Ok(Permit { breaker: self.clone(), admission: Some(admitted?) })
+        Ok(Permit {
+            breaker: self.clone(),
+            admission: Some(admitted?),
+        })
     }
 
     /// Keeps the circuit open, once it opens, until `wait` from now: the dependency asked for it. Held to
@@ -267,12 +275,20 @@ impl Breaker {
         let totals = self.0.window.totals(now, self.window_begin(word, now));
         Snapshot {
             state: state(word.kind()),
-            admitted: if word.kind() == Kind::Ramping { self.ramp(word, now) } else { Ratio::ONE },
+            admitted: if word.kind() == Kind::Ramping {
+                self.ramp(word, now)
+            } else {
+                Ratio::ONE
+            },
             reopens: word.reopens(),
             calls: if closed { totals.calls } else { 0 },
             bad: if closed { totals.bad } else { 0 },
             consecutive: if closed { word.consecutive() } else { 0 },
-            probes: if word.kind() == Kind::HalfOpen { word.probes().under_way } else { 0 },
+            probes: if word.kind() == Kind::HalfOpen {
+                word.probes().under_way
+            } else {
+                0
+            },
             retry_after: self.refusal(now),
             entered: core::array::from_fn(|at| self.0.entered[at].load(Ordering::Relaxed)),
         }
@@ -281,7 +297,9 @@ impl Breaker {
     /// How long a call that came now would be told to stay away, if it is certain to be refused.
     pub(crate) fn refusal(&self, now: Instant) -> Option<Duration> {
         let word = self.word();
-        (word.kind() == Kind::Open).then(|| self.open_for(word, now)).filter(|wait| !wait.is_zero())
+        (word.kind() == Kind::Open)
+            .then(|| self.open_for(word, now))
+            .filter(|wait| !wait.is_zero())
     }
 
     /// Admits an attempt or refuses it; either may have moved the circuit. A probe's lease is held to
@@ -296,7 +314,14 @@ impl Breaker {
     ) -> (Result<Admission, Rejection>, Option<Transition>) {
         let word = self.word();
         if word.kind() == Kind::Closed {
-            return (Ok(Admission { generation: word.generation(), lease: None, stripe }), None);
+            return (
+                Ok(Admission {
+                    generation: word.generation(),
+                    lease: None,
+                    stripe,
+                }),
+                None,
+            );
         }
         self.admit_unless_healthy(now, stripe, dice, attempt_limit)
     }
@@ -313,7 +338,11 @@ impl Breaker {
         loop {
             let word = self.word();
             let admitted = match word.kind() {
-                Kind::Closed => Ok(Admission { generation: word.generation(), lease: None, stripe }),
+                Kind::Closed => Ok(Admission {
+                    generation: word.generation(),
+                    lease: None,
+                    stripe,
+                }),
                 Kind::Ramping => match self.admit_ramping(word, now, stripe, dice) {
                     Some(admitted) => admitted,
                     None => continue,
@@ -323,10 +352,15 @@ impl Breaker {
                     if !wait.is_zero() {
                         return (Err(refused(wait)), moved);
                     }
-                    let first = ProbeTally { under_way: 1, ..ProbeTally::default() };
-                    let half_open =
-                        word.next(Kind::HalfOpen, word.reopens(), now).with_probes(first);
-                    let Some(transition) = self.transit(word, half_open, Cause::IntervalOver) else {
+                    let first = ProbeTally {
+                        under_way: 1,
+                        ..ProbeTally::default()
+                    };
+                    let half_open = word
+                        .next(Kind::HalfOpen, word.reopens(), now)
+                        .with_probes(first);
+                    let Some(transition) = self.transit(word, half_open, Cause::IntervalOver)
+                    else {
                         continue;
                     };
                     moved = Some(transition);
@@ -334,7 +368,9 @@ impl Breaker {
                 }
                 Kind::HalfOpen => {
                     if self.0.leases.revoke_expired(word.generation(), now) {
-                        moved = self.count_probe(word.generation(), now, Outcome::Overload).or(moved);
+                        moved = self
+                            .count_probe(word.generation(), now, Outcome::Overload)
+                            .or(moved);
                         continue;
                     }
                     match self.admit_probe(word, now) {
@@ -367,7 +403,9 @@ impl Breaker {
         if outcome == Outcome::Ignored || word.generation() != admission.generation {
             return None;
         }
-        self.0.window.record(admission.stripe, now, outcome.is_bad());
+        self.0
+            .window
+            .record(admission.stripe, now, outcome.is_bad());
         if outcome.is_bad() {
             return self.count_failure(admission.generation, now);
         }
@@ -389,7 +427,11 @@ impl Breaker {
     /// Moves from one whole state to another, if nobody else did.
     fn transit(&self, from: Word, to: Word, cause: Cause) -> Option<Transition> {
         exchange(Protocol::Breaker, &self.0.word, from.0, to.0).ok()?;
-        let transition = Transition { from: state(from.kind()), to: state(to.kind()), cause };
+        let transition = Transition {
+            from: state(from.kind()),
+            to: state(to.kind()),
+            cause,
+        };
         self.0.entered[transition.to as usize].fetch_add(1, Ordering::Relaxed);
         Some(transition)
     }
@@ -409,9 +451,12 @@ impl Breaker {
                 }
                 continue;
             };
-            let reopens = if word.kind() == Kind::Ramping { word.reopens() + 1 } else { 0 };
-            if let Some(transition) =
-                self.transit(word, word.next(Kind::Open, reopens, now), cause)
+            let reopens = if word.kind() == Kind::Ramping {
+                word.reopens() + 1
+            } else {
+                0
+            };
+            if let Some(transition) = self.transit(word, word.next(Kind::Open, reopens, now), cause)
             {
                 return Some(transition);
             }
@@ -420,13 +465,18 @@ impl Breaker {
 
     fn tripped_by(&self, word: Word, now: Instant) -> Option<Cause> {
         let config = &self.0.config;
-        if config.consecutive.is_some_and(|most| word.consecutive() >= most.max(1)) {
+        if config
+            .consecutive
+            .is_some_and(|most| word.consecutive() >= most.max(1))
+        {
             return Some(Cause::ConsecutiveFailures);
         }
         let rate = config.rate.as_ref()?;
         let totals = self.0.window.totals(now, self.window_begin(word, now));
-        let enough = totals.calls >= u64::from(rate.min_calls) && totals.observed >= rate.min_observed;
-        (enough && rate.threshold.reached_by(totals.bad, totals.calls)).then_some(Cause::FailureRate)
+        let enough =
+            totals.calls >= u64::from(rate.min_calls) && totals.observed >= rate.min_observed;
+        (enough && rate.threshold.reached_by(totals.bad, totals.calls))
+            .then_some(Cause::FailureRate)
     }
 
     /// Where the window of the present closed state begins: what came before it is another state's.
@@ -476,34 +526,58 @@ impl Breaker {
         } else if !dice.chance(self.ramp(word, now)) {
             return Some(Err(refused(ramp.saturating_sub(elapsed))));
         }
-        Some(Ok(Admission { generation: word.generation(), lease: None, stripe }))
+        Some(Ok(Admission {
+            generation: word.generation(),
+            lease: None,
+            stripe,
+        }))
     }
 
     /// Counts one more probe under way, if one may be; none when the state changed meanwhile.
     fn admit_probe(&self, word: Word, now: Instant) -> Option<Result<Word, Rejection>> {
         let limits = &self.0.config.probes;
         let probes = word.probes();
-        let spacing_left =
-            limits.spacing.saturating_sub(Duration::from_millis(word.elapsed_millis(now)));
+        let spacing_left = limits
+            .spacing
+            .saturating_sub(Duration::from_millis(word.elapsed_millis(now)));
         if !spacing_left.is_zero() {
             return Some(Err(refused(spacing_left)));
         }
         if probes.under_way >= limits.concurrent.clamp(1, MAX_PROBES) {
             return Some(Err(refused(limits.spacing)));
         }
-        let more = ProbeTally { under_way: probes.under_way + 1, ..probes };
+        let more = ProbeTally {
+            under_way: probes.under_way + 1,
+            ..probes
+        };
         let counted = word.with_probes(more).probed_at(now);
         exchange(Protocol::Breaker, &self.0.word, word.0, counted.0).ok()?;
         Some(Ok(counted))
     }
 
     /// Gives a counted probe its lease.
-    fn probe(&self, word: Word, now: Instant, stripe: Stripe, attempt_limit: Duration) -> Admission {
-        let lease = self.0.config.probes.lease.min(attempt_limit).min(self.open_interval(word));
+    fn probe(
+        &self,
+        word: Word,
+        now: Instant,
+        stripe: Stripe,
+        attempt_limit: Duration,
+    ) -> Admission {
+        let lease = self
+            .0
+            .config
+            .probes
+            .lease
+            .min(attempt_limit)
+            .min(self.open_interval(word));
         // At least a millisecond, the clock's step: a lease must not expire as it begins.
         let expiry = now + lease.max(Duration::from_millis(1));
         let generation = word.generation();
-        Admission { generation, lease: self.0.leases.take(generation, expiry), stripe }
+        Admission {
+            generation,
+            lease: self.0.leases.take(generation, expiry),
+            stripe,
+        }
     }
 
     /// One probe less under way, and what it showed.

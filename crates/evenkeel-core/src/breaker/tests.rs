@@ -11,7 +11,10 @@ struct Bench {
 
 impl Bench {
     fn new(config: Config) -> Self {
-        Self { breaker: Breaker::new(config, "payments", 2), dice: Entropy::new(1) }
+        Self {
+            breaker: Breaker::new(config, "payments", 2),
+            dice: Entropy::new(1),
+        }
     }
 
     fn admit(&mut self, millis: u64) -> Result<Permit, Rejection> {
@@ -59,17 +62,29 @@ fn quick() -> Config {
 }
 
 fn by_rate() -> Config {
-    Config { consecutive: None, rate: Some(FailureRate::default()), ..quick() }
+    Config {
+        consecutive: None,
+        rate: Some(FailureRate::default()),
+        ..quick()
+    }
 }
 
 #[test]
 fn it_opens_at_half_of_twenty_calls_once_two_seconds_were_seen() {
     let mut bench = Bench::new(by_rate());
     for call in 0..19 {
-        let outcome = if call % 2 == 0 { Outcome::Failure } else { Outcome::Success };
+        let outcome = if call % 2 == 0 {
+            Outcome::Failure
+        } else {
+            Outcome::Success
+        };
         assert_eq!(bench.call(call * 100, outcome), None);
     }
-    assert_eq!(bench.call(1_999, Outcome::Failure), None, "twenty calls, but too short a time");
+    assert_eq!(
+        bench.call(1_999, Outcome::Failure),
+        None,
+        "twenty calls, but too short a time"
+    );
     let tripped = bench.call(2_000, Outcome::Failure).unwrap();
     assert_eq!((tripped.from, tripped.to), (State::Closed, State::Open));
     assert_eq!(tripped.cause, Cause::FailureRate);
@@ -101,11 +116,19 @@ fn peer_fault_01_failures_open_the_circuit_however_good_the_past_was() {
 fn peer_fault_02_probes_spaced_wider_than_the_window_still_close_the_circuit() {
     let mut bench = Bench::new(by_rate());
     for call in 0..25 {
-        let _ = bench.admit(call * 100).map(|permit| permit.finish(at(call * 100), Outcome::Failure));
+        let _ = bench
+            .admit(call * 100)
+            .map(|permit| permit.finish(at(call * 100), Outcome::Failure));
     }
     assert_eq!(bench.state(2_500), State::Open);
-    assert_eq!(bench.call(100_000, Outcome::Success).map(|moved| moved.to), None);
-    assert_eq!(bench.call(200_000, Outcome::Success).map(|moved| moved.to), Some(State::Closed));
+    assert_eq!(
+        bench.call(100_000, Outcome::Success).map(|moved| moved.to),
+        None
+    );
+    assert_eq!(
+        bench.call(200_000, Outcome::Success).map(|moved| moved.to),
+        Some(State::Closed)
+    );
 }
 
 #[test]
@@ -140,7 +163,10 @@ fn peer_fault_06_a_cancelled_probe_closes_nothing_and_returns_its_place() {
         drop(probe);
         assert_eq!(bench.state(30_000), State::HalfOpen);
     }
-    assert_eq!(bench.call(30_001, Outcome::Success).map(|moved| moved.to), Some(State::Closed));
+    assert_eq!(
+        bench.call(30_001, Outcome::Success).map(|moved| moved.to),
+        Some(State::Closed)
+    );
 }
 
 #[test]
@@ -149,9 +175,16 @@ fn peer_fault_06_a_hung_probe_loses_its_lease_and_counts_as_failed() {
     bench.open(0);
     let hung = bench.admit(1_000).unwrap();
     assert_eq!(bench.state(1_199), State::HalfOpen);
-    assert!(bench.admit(1_200).is_err(), "the expired lease re-opens the circuit");
+    assert!(
+        bench.admit(1_200).is_err(),
+        "the expired lease re-opens the circuit"
+    );
     assert_eq!(bench.state(1_200), State::Open);
-    assert_eq!(hung.finish(at(1_300), Outcome::Success), None, "too late to have a say");
+    assert_eq!(
+        hung.finish(at(1_300), Outcome::Success),
+        None,
+        "too late to have a say"
+    );
     assert_eq!(bench.breaker.snapshot(at(1_300)).reopens, 1);
 }
 
@@ -159,9 +192,18 @@ fn peer_fault_06_a_hung_probe_loses_its_lease_and_counts_as_failed() {
 fn peer_fault_25_a_clock_that_lags_neither_pins_the_circuit_open_nor_opens_it_early() {
     let mut bench = Bench::new(quick());
     bench.open(60_000);
-    assert!(bench.admit(59_000).is_err(), "seen from a lagging clock, no time has passed");
-    assert_eq!(bench.admit(59_000).unwrap_err().retry_after, Some(Duration::from_secs(1)));
-    assert!(bench.admit(61_000).is_ok(), "a second after it opened, whatever other clocks said");
+    assert!(
+        bench.admit(59_000).is_err(),
+        "seen from a lagging clock, no time has passed"
+    );
+    assert_eq!(
+        bench.admit(59_000).unwrap_err().retry_after,
+        Some(Duration::from_secs(1))
+    );
+    assert!(
+        bench.admit(61_000).is_ok(),
+        "a second after it opened, whatever other clocks said"
+    );
 }
 
 #[test]
@@ -181,18 +223,33 @@ fn the_open_interval_doubles_and_stops_at_its_cap() {
 fn the_open_interval_is_spread_below_its_cap_and_differs_between_services() {
     let intervals: Vec<_> = (0..64)
         .map(|service| {
-            let config = Config { open: OpenInterval::default(), ..quick() };
+            let config = Config {
+                open: OpenInterval::default(),
+                ..quick()
+            };
             let breaker = Breaker::new(config, &format!("service-{service}"), 1);
             let mut dice = Entropy::new(1);
             for _ in 0..2 {
-                breaker.try_acquire(at(0), &mut dice).unwrap().finish(at(0), Outcome::Failure);
+                breaker
+                    .try_acquire(at(0), &mut dice)
+                    .unwrap()
+                    .finish(at(0), Outcome::Failure);
             }
             breaker.snapshot(at(0)).retry_after.unwrap()
         })
         .collect();
-    assert!(intervals.iter().all(|wait| (800..=1200).contains(&wait.as_millis())), "{intervals:?}");
+    assert!(
+        intervals
+            .iter()
+            .all(|wait| (800..=1200).contains(&wait.as_millis())),
+        "{intervals:?}"
+    );
     let distinct: std::collections::BTreeSet<_> = intervals.iter().collect();
-    assert!(distinct.len() > 60, "{} of 64 intervals differ", distinct.len());
+    assert!(
+        distinct.len() > 60,
+        "{} of 64 intervals differ",
+        distinct.len()
+    );
 }
 
 #[test]
@@ -200,7 +257,10 @@ fn a_wish_to_be_left_alone_longer_is_honoured_to_thirty_seconds() {
     let mut bench = Bench::new(quick());
     bench.breaker.hold(at(0), Duration::from_secs(5));
     bench.open(0);
-    assert_eq!(bench.admit(4_000).unwrap_err().retry_after, Some(Duration::from_secs(1)));
+    assert_eq!(
+        bench.admit(4_000).unwrap_err().retry_after,
+        Some(Duration::from_secs(1))
+    );
     assert!(bench.admit(5_000).is_ok());
     bench.breaker.hold(at(5_000), Duration::from_secs(86_400));
     assert_eq!(bench.call(5_000, Outcome::Failure).unwrap().to, State::Open);
@@ -210,45 +270,72 @@ fn a_wish_to_be_left_alone_longer_is_honoured_to_thirty_seconds() {
 
 #[test]
 fn tolerated_failures_of_probes_do_not_reopen() {
-    let probes = Probes { tolerated_failures: 1, ..quick().probes };
+    let probes = Probes {
+        tolerated_failures: 1,
+        ..quick().probes
+    };
     let mut bench = Bench::new(Config { probes, ..quick() });
     bench.open(0);
-    assert_eq!(bench.call(1_000, Outcome::Failure).map(|moved| moved.to), None);
+    assert_eq!(
+        bench.call(1_000, Outcome::Failure).map(|moved| moved.to),
+        None
+    );
     assert_eq!(bench.call(1_001, Outcome::Success), None);
-    assert_eq!(bench.call(1_002, Outcome::Failure).map(|moved| moved.to), Some(State::Open));
+    assert_eq!(
+        bench.call(1_002, Outcome::Failure).map(|moved| moved.to),
+        Some(State::Open)
+    );
 }
 
 #[test]
 fn probes_keep_their_distance() {
-    let probes = Probes { spacing: Duration::from_millis(100), ..quick().probes };
+    let probes = Probes {
+        spacing: Duration::from_millis(100),
+        ..quick().probes
+    };
     let mut bench = Bench::new(Config { probes, ..quick() });
     bench.open(0);
     let _first = bench.admit(1_000).unwrap();
-    assert_eq!(bench.admit(1_030).unwrap_err().retry_after, Some(Duration::from_millis(70)));
+    assert_eq!(
+        bench.admit(1_030).unwrap_err().retry_after,
+        Some(Duration::from_millis(70))
+    );
     assert!(bench.admit(1_100).is_ok());
 }
 
 #[test]
 fn after_closing_the_share_admitted_grows_from_a_tenth_to_all() {
-    let mut bench = Bench::new(Config { ramp: Duration::from_secs(2), ..quick() });
+    let mut bench = Bench::new(Config {
+        ramp: Duration::from_secs(2),
+        ..quick()
+    });
     bench.open(0);
     bench.call(1_000, Outcome::Success);
     bench.call(1_000, Outcome::Success);
     let mut share = |millis| {
         let admitted = (0..1000).filter(|_| bench.admit(millis).is_ok()).count();
-        (admitted, bench.breaker.snapshot(at(millis)).admitted.permille())
+        (
+            admitted,
+            bench.breaker.snapshot(at(millis)).admitted.permille(),
+        )
     };
     for (millis, permille) in [(1_000, 100), (2_000, 550), (2_900, 955), (3_000, 1000)] {
         let (admitted, shown) = share(millis);
         assert_eq!(shown, permille);
-        assert!(admitted.abs_diff(permille as usize) < 60, "{admitted} of 1000 at {millis} ms");
+        assert!(
+            admitted.abs_diff(permille as usize) < 60,
+            "{admitted} of 1000 at {millis} ms"
+        );
     }
     assert_eq!(bench.state(3_000), State::Closed);
 }
 
 #[test]
 fn failures_on_the_ramp_reopen_for_longer() {
-    let mut bench = Bench::new(Config { ramp: Duration::from_secs(2), ..quick() });
+    let mut bench = Bench::new(Config {
+        ramp: Duration::from_secs(2),
+        ..quick()
+    });
     bench.open(0);
     bench.call(1_000, Outcome::Success);
     bench.call(1_000, Outcome::Success);
@@ -267,7 +354,9 @@ fn failures_on_the_ramp_reopen_for_longer() {
 fn what_failed_before_the_circuit_closed_does_not_open_it_again() {
     let mut bench = Bench::new(by_rate());
     for call in 0..25 {
-        let _ = bench.admit(call * 100).map(|permit| permit.finish(at(call * 100), Outcome::Failure));
+        let _ = bench
+            .admit(call * 100)
+            .map(|permit| permit.finish(at(call * 100), Outcome::Failure));
     }
     bench.call(3_600, Outcome::Success);
     bench.call(3_600, Outcome::Success);

@@ -81,13 +81,21 @@ impl Word {
         /// Clocks of two threads differ by less than a quarter of an hour.
         const LAG: u64 = 1 << 20;
         let elapsed = millis(now).wrapping_sub(self.0 >> SINCE_SHIFT) & SINCE_MASK;
-        if elapsed > SINCE_MASK - LAG { 0 } else { elapsed }
+        if elapsed > SINCE_MASK - LAG {
+            0
+        } else {
+            elapsed
+        }
     }
 
     /// The state that follows this one: a new generation with an empty tally.
     pub(super) const fn next(self, kind: Kind, reopens: u32, now: Instant) -> Self {
         let generation = self.generation().next().0 as u64;
-        let reopens = if reopens as u64 > REOPENS_MASK { REOPENS_MASK } else { reopens as u64 };
+        let reopens = if reopens as u64 > REOPENS_MASK {
+            REOPENS_MASK
+        } else {
+            reopens as u64
+        };
         Self(
             kind as u64
                 | reopens << REOPENS_SHIFT
@@ -103,7 +111,11 @@ impl Word {
     }
 
     pub(super) const fn with_consecutive(self, count: u32) -> Self {
-        let count = if count > MAX_CONSECUTIVE { MAX_CONSECUTIVE } else { count };
+        let count = if count > MAX_CONSECUTIVE {
+            MAX_CONSECUTIVE
+        } else {
+            count
+        };
         Self(self.0 & !(TALLY_MASK << TALLY_SHIFT) | (count as u64) << TALLY_SHIFT)
     }
 
@@ -159,20 +171,38 @@ mod tests {
 
     #[test]
     fn every_field_keeps_to_itself() {
-        let full = ProbeTally { under_way: 10, successes: 15, failures: 14 };
-        let word = Word::BORN.next(Kind::HalfOpen, 99, at(SINCE_MASK)).with_probes(full);
+        let full = ProbeTally {
+            under_way: 10,
+            successes: 15,
+            failures: 14,
+        };
+        let word = Word::BORN
+            .next(Kind::HalfOpen, 99, at(SINCE_MASK))
+            .with_probes(full);
         assert_eq!(word.kind(), Kind::HalfOpen);
         assert_eq!(word.reopens(), 15, "held at the most it can count");
         assert_eq!(word.generation(), Generation(1));
         assert_eq!(word.probes(), full);
         assert_eq!(word.elapsed_millis(at(SINCE_MASK)), 0);
-        assert_eq!(word.elapsed_millis(at(SINCE_MASK + 7)), 7, "the clock wraps, the elapsed time does not");
-        assert_eq!(word.with_consecutive(u32::MAX).consecutive(), MAX_CONSECUTIVE);
+        assert_eq!(
+            word.elapsed_millis(at(SINCE_MASK + 7)),
+            7,
+            "the clock wraps, the elapsed time does not"
+        );
+        assert_eq!(
+            word.with_consecutive(u32::MAX).consecutive(),
+            MAX_CONSECUTIVE
+        );
     }
 
     #[test]
     fn a_clock_that_lags_has_seen_no_time_pass() {
-        assert_eq!(Word::BORN.next(Kind::Open, 0, at(500)).elapsed_millis(at(499)), 0);
+        assert_eq!(
+            Word::BORN
+                .next(Kind::Open, 0, at(500))
+                .elapsed_millis(at(499)),
+            0
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 mod ratio;
 
-pub(crate) use ratio::{RatioWindow, Totals};
+pub(crate) use ratio::RatioWindow;
 
 /// A window is its current slice and the nine before it.
 pub(crate) const SLICES: u64 = 10;

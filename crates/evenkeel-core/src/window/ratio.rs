@@ -97,12 +97,19 @@ impl RatioWindow {
             oldest_age = oldest_age.max(age);
         }
         let oldest_began = Instant::from_nanos((current.saturating_sub(oldest_age)) * self.slice);
-        totals.observed = if totals.calls == 0 { Duration::ZERO } else { now.since(oldest_began) };
+        totals.observed = if totals.calls == 0 {
+            Duration::ZERO
+        } else {
+            now.since(oldest_began)
+        };
         totals
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below ten")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the remainder is below ten"
+)]
 const fn place(slice: u64) -> usize {
     (slice % SLICES) as usize
 }
@@ -154,9 +161,15 @@ mod tests {
     #[test]
     fn observation_begins_with_the_oldest_slice_that_counts() {
         let window = window();
-        assert_eq!(window.totals(at(5_000), Instant::ZERO).observed, Duration::ZERO);
+        assert_eq!(
+            window.totals(at(5_000), Instant::ZERO).observed,
+            Duration::ZERO
+        );
         window.record(ONE, at(3_200), false);
-        assert_eq!(window.totals(at(5_000), Instant::ZERO).observed, Duration::from_secs(2));
+        assert_eq!(
+            window.totals(at(5_000), Instant::ZERO).observed,
+            Duration::from_secs(2)
+        );
     }
 
     #[test]
@@ -172,7 +185,11 @@ mod tests {
     fn peer_fault_20_a_window_of_five_milliseconds_slides_like_any_other() {
         let window = RatioWindow::new(Duration::from_millis(5), 1);
         for micros in 0..5_000 {
-            window.record(ONE, Instant::ZERO + Duration::from_micros(micros), micros % 2 == 0);
+            window.record(
+                ONE,
+                Instant::ZERO + Duration::from_micros(micros),
+                micros % 2 == 0,
+            );
         }
         assert_eq!(counts(window.totals(at(4), Instant::ZERO)), (5000, 2500));
         assert_eq!(counts(window.totals(at(10), Instant::ZERO)), (0, 0));

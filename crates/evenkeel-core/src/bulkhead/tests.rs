@@ -1,0 +1,196 @@
+use super::*;
+use core::sync::atomic;
+use proptest::prelude::*;
+use std::task::Wake;
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(millis)
+}
+
+fn bulkhead(limit: u32, queue: u32) -> Bulkhead {
+    let mut config = Config::new(NonZeroU32::new(limit).unwrap());
+    config.queue = queue;
+    Bulkhead::new(config)
+}
+
+#[derive(Default)]
+struct Bell(atomic::AtomicU32);
+
+impl Wake for Bell {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.fetch_add(1, atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn as_many_are_admitted_as_there_are_slots() {
+    let bulkhead = bulkhead(3, 0);
+    let permits: Vec<_> = (0..10)
+        .filter_map(|_| bulkhead.try_acquire().ok())
+        .collect();
+    assert_eq!(permits.len(), 3);
+    assert_eq!(
+        bulkhead.enqueue(at(0)).unwrap_err().reason,
+        Reason::BulkheadFull
+    );
+    drop(permits);
+    assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+}
+
+#[test]
+fn waiters_are_served_in_the_order_in_which_they_came() {
+    let bulkhead = bulkhead(1, 8);
+    let mut held = Some(bulkhead.try_acquire().unwrap());
+    let mut tickets: Vec<_> = (0..8).map(|_| bulkhead.enqueue(at(0)).unwrap()).collect();
+    for turn in 0..8 {
+        drop(held.take());
+        let served: Vec<_> = (0..8)
+            .filter(|&at| {
+                (held.is_none() || at != turn) && {
+                    let fetched = tickets[at].try_fetch();
+                    let is_served = fetched.is_some();
+                    held = held.take().or(fetched);
+                    is_served
+                }
+            })
+            .collect();
+        assert_eq!(served, [turn]);
+    }
+}
+
+#[test]
+fn nobody_who_comes_later_snatches_a_freed_slot() {
+    let bulkhead = bulkhead(1, 1);
+    let permit = bulkhead.try_acquire().unwrap();
+    let mut ticket = bulkhead.enqueue(at(0)).unwrap();
+    drop(permit);
+    assert!(bulkhead.try_acquire().is_err());
+    assert!(ticket.try_fetch().is_some());
+}
+
+#[test]
+fn a_freed_slot_wakes_the_first_waiter_and_nobody_else() {
+    let bulkhead = bulkhead(1, 2);
+    let permit = bulkhead.try_acquire().unwrap();
+    let bells = [
+        std::sync::Arc::new(Bell::default()),
+        std::sync::Arc::new(Bell::default()),
+    ];
+    let tickets: Vec<_> = bells
+        .iter()
+        .map(|bell| {
+            let mut ticket = bulkhead.enqueue(at(0)).unwrap();
+            ticket.wake_by(&Waker::from(bell.clone()));
+            ticket
+        })
+        .collect();
+    drop(permit);
+    let rung = bells
+        .each_ref()
+        .map(|bell| bell.0.load(atomic::Ordering::Relaxed));
+    assert_eq!(rung, [1, 0]);
+    drop(tickets);
+    assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+}
+
+#[test]
+fn peer_fault_28_a_waiter_who_leaves_with_a_slot_hands_it_on() {
+    let bulkhead = bulkhead(1, 2);
+    let permit = bulkhead.try_acquire().unwrap();
+    let abandoned = bulkhead.enqueue(at(0)).unwrap();
+    let mut next = bulkhead.enqueue(at(0)).unwrap();
+    drop(permit); // the abandoned ticket is granted the slot, and never fetches it
+    drop(abandoned);
+    let permit = next
+        .try_fetch()
+        .expect("the slot went on to the next in line");
+    drop(permit);
+    assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+}
+
+#[test]
+fn the_queue_is_bounded_and_shows_who_has_waited_longest() {
+    let bulkhead = bulkhead(1, 2);
+    let _permit = bulkhead.try_acquire().unwrap();
+    let _first = bulkhead.enqueue(at(10)).unwrap();
+    let _second = bulkhead.enqueue(at(20)).unwrap();
+    assert_eq!(
+        bulkhead.enqueue(at(30)).unwrap_err().reason,
+        Reason::QueueFull
+    );
+    let snapshot = bulkhead.snapshot(at(40));
+    assert_eq!((snapshot.in_use, snapshot.waiting), (1, 2));
+    assert_eq!(snapshot.oldest_wait, Some(Duration::from_millis(30)));
+}
+
+#[test]
+fn a_caller_waits_a_tenth_of_its_time_at_most() {
+    let config = Config::new(NonZeroU32::MIN);
+    assert_eq!(
+        config.wait_within(Duration::from_millis(200)),
+        Duration::from_millis(20)
+    );
+    assert_eq!(
+        config.wait_within(Duration::from_secs(5)),
+        Duration::from_millis(50)
+    );
+}
+
+#[derive(Debug, Clone)]
+enum Move {
+    Acquire,
+    Enqueue,
+    Release(usize),
+    Leave(usize),
+    Fetch(usize),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        Just(Move::Acquire),
+        Just(Move::Enqueue),
+        any::<usize>().prop_map(Move::Release),
+        any::<usize>().prop_map(Move::Leave),
+        any::<usize>().prop_map(Move::Fetch),
+    ];
+    proptest::collection::vec(one, 1..120)
+}
+
+proptest! {
+    /// Permits are conserved under any order of taking, waiting, leaving and dropping.
+    #[test]
+    fn slots_are_conserved(moves in moves(), limit in 1..4_u32, queue in 0..4_u32) {
+        let bulkhead = bulkhead(limit, queue);
+        let (mut permits, mut tickets) = (Vec::new(), Vec::new());
+        for step in moves {
+            match step {
+                Move::Acquire => permits.extend(bulkhead.try_acquire().ok()),
+                Move::Enqueue => tickets.extend(bulkhead.enqueue(at(0)).ok()),
+                Move::Release(at) if !permits.is_empty() => {
+                    let at = at % permits.len();
+                    drop(permits.swap_remove(at));
+                }
+                Move::Leave(at) if !tickets.is_empty() => {
+                    let at = at % tickets.len();
+                    drop(tickets.swap_remove(at));
+                }
+                Move::Fetch(at) if !tickets.is_empty() => {
+                    let at = at % tickets.len();
+                    if let Some(permit) = tickets[at].try_fetch() {
+                        permits.push(permit);
+                        tickets.swap_remove(at);
+                    }
+                }
+                _ => {}
+            }
+            let shown = bulkhead.snapshot(Instant::ZERO);
+            prop_assert!(shown.in_use <= limit && shown.waiting <= queue);
+            prop_assert!(permits.len() <= shown.in_use as usize);
+            prop_assert!(shown.waiting == 0 || shown.in_use == limit, "nobody waits beside a free slot");
+        }
+        drop(tickets);
+        drop(permits);
+        let shown = bulkhead.snapshot(Instant::ZERO);
+        prop_assert_eq!((shown.in_use, shown.waiting), (0, 0));
+    }
+}
