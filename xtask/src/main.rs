@@ -1,3 +1,79 @@
-//! The project's own gates.
+//! The project's own gates: what a reviewer would otherwise have to remember.
+//!
+//! `cargo xtask` lists the verbs. Each verb prints what it looked at and ends with exit code 0 when
+//! everything holds, 1 when something does not, 2 when it could not be asked: an unknown verb, a
+//! rule file that does not parse, a tool that is missing.
 
-fn main() {}
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a gate talks to the person who runs it"
+)]
+
+mod codegen;
+mod command;
+mod faults;
+mod loom;
+mod nightly;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+The project's own gates.
+
+usage: cargo xtask <verb>
+
+  tidy               who imports whom, length, words, left-overs (rules: architecture.toml)
+  faults             every fault of docs/peer-faults.toml that is due has its test
+  loom               the loom models of the core pass, and fail once their protocol is broken
+  codegen [--check]  write the generated files; with --check, fail if one is out of date
+  nightly [STEP...]  the heavy gates of .ci/nightly.toml: all, or the named ones
+  help               this text
+
+.ci/run runs README's test command and then every gate but nightly.
+";
+
+/// What a gate found, as opposed to a gate that could not run (which is an error).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    Broken,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = workspace_root();
+    let verdict = match words.as_slice() {
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        ["tidy"] => tidy::run(&root),
+        ["faults"] => faults::run(&root),
+        ["loom"] => loom::run(&root),
+        ["codegen"] => codegen::run(&root, codegen::Mode::Write),
+        ["codegen", "--check"] => codegen::run(&root, codegen::Mode::Check),
+        ["nightly", steps @ ..] => nightly::run(&root, steps),
+        _ => Err(anyhow::anyhow!(
+            "no such gate: `cargo xtask {}`; `cargo xtask help` lists them",
+            words.join(" ")
+        )),
+    };
+    match verdict {
+        Ok(Verdict::Holds) => ExitCode::SUCCESS,
+        Ok(Verdict::Broken) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The checkout this program was built from: `cargo xtask` may be called from any folder in it.
+fn workspace_root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_path_buf()
+}
