@@ -63,13 +63,7 @@ impl Entropy {
             return low;
         }
         let span = (high - low) as u128 + 1;
-        let offset = (self.next_u64() as u128 * span) >> 64;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the offset is below the span, which fits"
-        )]
-        let offset = offset as u64;
-        low + offset
+        low + ((self.next_u64() as u128 * span) >> 64) as u64
     }
 
     /// A duration drawn evenly from `low..=high`, to the nanosecond; `low` when the range is empty.

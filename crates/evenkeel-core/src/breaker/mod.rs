@@ -52,6 +52,9 @@ use crate::window::RatioWindow;
 /// Where a ramp starts: a tenth of the traffic.
 const RAMP_START: Ratio = Ratio::from_permille(100);
 
+/// When to come back while all probes are under way: nobody knows how long they take.
+const PROBES_BUSY: Duration = Duration::from_millis(100);
+
 /// A dependency's wish to be left alone is honoured for this long at most.
 const MAX_HOLD: Duration = Duration::from_secs(30);
 
@@ -445,7 +448,7 @@ impl Breaker {
                 return None;
             }
             let counted = word.with_consecutive(word.consecutive() + 1);
-            let Some(cause) = self.tripped_by(counted, now) else {
+            let Some(cause) = self.opened_by(counted, now) else {
                 if exchange(Protocol::Breaker, &self.0.word, word.0, counted.0).is_ok() {
                     return None;
                 }
@@ -463,7 +466,7 @@ impl Breaker {
         }
     }
 
-    fn tripped_by(&self, word: Word, now: Instant) -> Option<Cause> {
+    fn opened_by(&self, word: Word, now: Instant) -> Option<Cause> {
         let config = &self.0.config;
         if config
             .consecutive
@@ -544,7 +547,7 @@ impl Breaker {
             return Some(Err(refused(spacing_left)));
         }
         if probes.under_way >= limits.concurrent.clamp(1, MAX_PROBES) {
-            return Some(Err(refused(limits.spacing)));
+            return Some(Err(refused(limits.spacing.max(PROBES_BUSY))));
         }
         let more = ProbeTally {
             under_way: probes.under_way + 1,
@@ -648,5 +651,6 @@ const fn millis_of(duration: Duration) -> u64 {
     millis(Instant::from_nanos(nanos(duration)))
 }
 
-#[cfg(all(test, not(evenkeel_loom)))]
+#[cfg(test)]
+#[cfg(not(evenkeel_loom))]
 mod tests;

@@ -85,9 +85,9 @@ fn it_opens_at_half_of_twenty_calls_once_two_seconds_were_seen() {
         None,
         "twenty calls, but too short a time"
     );
-    let tripped = bench.call(2_000, Outcome::Failure).unwrap();
-    assert_eq!((tripped.from, tripped.to), (State::Closed, State::Open));
-    assert_eq!(tripped.cause, Cause::FailureRate);
+    let opened = bench.call(2_000, Outcome::Failure).unwrap();
+    assert_eq!((opened.from, opened.to), (State::Closed, State::Open));
+    assert_eq!(opened.cause, Cause::FailureRate);
 }
 
 #[test]
@@ -98,8 +98,8 @@ fn a_success_resets_the_failures_in_a_row() {
         assert_eq!(bench.call(round, Outcome::Success), None);
     }
     assert_eq!(bench.call(9, Outcome::Failure), None);
-    let tripped = bench.call(9, Outcome::Overload).unwrap();
-    assert_eq!(tripped.cause, Cause::ConsecutiveFailures);
+    let opened = bench.call(9, Outcome::Overload).unwrap();
+    assert_eq!(opened.cause, Cause::ConsecutiveFailures);
 }
 
 #[test]

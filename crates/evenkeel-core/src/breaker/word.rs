@@ -21,13 +21,13 @@ const TALLY_SHIFT: u32 = 18;
 const SINCE_SHIFT: u32 = 30;
 
 const REOPENS_MASK: u64 = 0xF;
-const GENERATION_MASK: u64 = 0xFFF;
-const TALLY_MASK: u64 = 0xFFF;
+const GENERATION_MASK: u16 = (1 << 12) - 1;
+const TALLY_MASK: u64 = MAX_CONSECUTIVE as u64;
 const NIBBLE: u64 = 0xF;
 const SINCE_MASK: u64 = (1 << 34) - 1;
 
 /// The most failures in a row that a tally can count.
-pub(super) const MAX_CONSECUTIVE: u32 = TALLY_MASK as u32;
+pub(super) const MAX_CONSECUTIVE: u32 = (1 << 12) - 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -59,7 +59,8 @@ impl Word {
     }
 
     pub(super) const fn generation(self) -> Generation {
-        Generation(((self.0 >> GENERATION_SHIFT) & GENERATION_MASK) as u16)
+        let generation = self.0 >> GENERATION_SHIFT;
+        Generation((generation & 0xFFFF) as u16 & GENERATION_MASK)
     }
 
     /// Failures in a row, while closed or ramping.
@@ -137,13 +138,13 @@ pub(super) struct Generation(pub(super) u16);
 
 impl Generation {
     const fn next(self) -> Self {
-        Self((self.0 + 1) & GENERATION_MASK as u16)
+        Self((self.0 + 1) & GENERATION_MASK)
     }
 
     /// Whether this generation came before `other`, counting on the shorter way round.
     pub(super) const fn is_before(self, other: Self) -> bool {
-        let ahead = other.0.wrapping_sub(self.0) & GENERATION_MASK as u16;
-        ahead != 0 && (ahead as u64) <= GENERATION_MASK / 2
+        let ahead = other.0.wrapping_sub(self.0) & GENERATION_MASK;
+        ahead != 0 && ahead <= GENERATION_MASK / 2
     }
 }
 
@@ -160,7 +161,8 @@ pub(super) const fn millis(now: Instant) -> u64 {
     now.as_nanos() / 1_000_000
 }
 
-#[cfg(all(test, not(evenkeel_loom)))]
+#[cfg(test)]
+#[cfg(not(evenkeel_loom))]
 mod tests {
     use super::*;
     use core::time::Duration;

@@ -10,7 +10,7 @@
 
 use crate::sync::{AtomicU64, Ordering, Protocol, exchange, update};
 use crate::time::Instant;
-use crate::window::{SLICES, is_ahead};
+use crate::window::{SLICES, is_ahead, place};
 
 const AMOUNT_BITS: u32 = 36;
 const AMOUNT_MASK: u64 = (1 << AMOUNT_BITS) - 1;
@@ -21,7 +21,7 @@ const TAG_MASK: u64 = (1 << (64 - AMOUNT_BITS)) - 1;
 pub(super) struct Ledger {
     slice: u64,
     taken: AtomicU64,
-    slots: [AtomicU64; SLICES as usize],
+    slots: [AtomicU64; SLICES],
 }
 
 /// What was taken, and when: enough to put it back.
@@ -120,18 +120,12 @@ const fn tag(held: u64) -> u64 {
 }
 
 const fn is_expired(held: u64, current: u64) -> bool {
-    !is_ahead(tag(held), current, TAG_MASK) && current.wrapping_sub(tag(held)) & TAG_MASK >= SLICES
+    !is_ahead(tag(held), current, TAG_MASK)
+        && current.wrapping_sub(tag(held)) & TAG_MASK >= SLICES as u64
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the remainder is below ten"
-)]
-const fn place(slice: u64) -> usize {
-    (slice % SLICES) as usize
-}
-
-#[cfg(all(test, not(evenkeel_loom)))]
+#[cfg(test)]
+#[cfg(not(evenkeel_loom))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -166,7 +166,7 @@ impl Word {
     }
 
     const fn in_use(self) -> u32 {
-        (self.0 & u32::MAX as u64) as u32
+        (self.0 << 32 >> 32) as u32
     }
 
     const fn waiting(self) -> u32 {
@@ -319,5 +319,6 @@ impl Bulkhead {
     }
 }
 
-#[cfg(all(test, not(evenkeel_loom)))]
+#[cfg(test)]
+#[cfg(not(evenkeel_loom))]
 mod tests;

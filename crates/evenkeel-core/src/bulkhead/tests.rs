@@ -1,5 +1,5 @@
 use super::*;
-use core::sync::atomic;
+use core::sync::atomic::AtomicU32;
 use proptest::prelude::*;
 use std::task::Wake;
 
@@ -14,11 +14,11 @@ fn bulkhead(limit: u32, queue: u32) -> Bulkhead {
 }
 
 #[derive(Default)]
-struct Bell(atomic::AtomicU32);
+struct Bell(AtomicU32);
 
 impl Wake for Bell {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.0.fetch_add(1, atomic::Ordering::Relaxed);
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -72,10 +72,7 @@ fn nobody_who_comes_later_snatches_a_freed_slot() {
 fn a_freed_slot_wakes_the_first_waiter_and_nobody_else() {
     let bulkhead = bulkhead(1, 2);
     let permit = bulkhead.try_acquire().unwrap();
-    let bells = [
-        std::sync::Arc::new(Bell::default()),
-        std::sync::Arc::new(Bell::default()),
-    ];
+    let bells = [Arc::new(Bell::default()), Arc::new(Bell::default())];
     let tickets: Vec<_> = bells
         .iter()
         .map(|bell| {
@@ -85,9 +82,7 @@ fn a_freed_slot_wakes_the_first_waiter_and_nobody_else() {
         })
         .collect();
     drop(permit);
-    let rung = bells
-        .each_ref()
-        .map(|bell| bell.0.load(atomic::Ordering::Relaxed));
+    let rung = bells.each_ref().map(|bell| bell.0.load(Ordering::Relaxed));
     assert_eq!(rung, [1, 0]);
     drop(tickets);
     assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
@@ -178,7 +173,7 @@ proptest! {
                     let at = at % tickets.len();
                     if let Some(permit) = tickets[at].try_fetch() {
                         permits.push(permit);
-                        tickets.swap_remove(at);
+                        drop(tickets.swap_remove(at));
                     }
                 }
                 _ => {}

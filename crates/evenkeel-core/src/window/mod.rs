@@ -9,7 +9,17 @@ mod ratio;
 pub(crate) use ratio::RatioWindow;
 
 /// A window is its current slice and the nine before it.
-pub(crate) const SLICES: u64 = 10;
+pub(crate) const SLICES: usize = 10;
+
+/// Where slice number `slice` lies in the ring.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the remainder is below ten"
+)]
+pub(crate) const fn place(slice: u64) -> usize {
+    (slice % SLICES as u64) as usize
+}
 
 /// Whether slice number `tag` lies ahead of `slice` by a difference that clocks of two threads can have.
 ///

@@ -10,7 +10,7 @@
 
 use core::time::Duration;
 
-use super::{SLICES, is_ahead};
+use super::{SLICES, is_ahead, place};
 use crate::stripe::{Stripe, Striped};
 use crate::sync::{AtomicU64, Ordering, Protocol, exchange};
 use crate::time::{Instant, nanos};
@@ -30,7 +30,7 @@ pub(crate) struct RatioWindow {
     rings: Striped<Ring>,
 }
 
-type Ring = [AtomicU64; SLICES as usize];
+type Ring = [AtomicU64; SLICES];
 
 /// What a window holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,7 +44,7 @@ pub(crate) struct Totals {
 impl RatioWindow {
     pub(crate) fn new(window: Duration, stripes: usize) -> Self {
         Self {
-            slice: (nanos(window) / SLICES).max(1),
+            slice: (nanos(window) / SLICES as u64).max(1),
             rings: Striped::new(stripes, || core::array::from_fn(|_| AtomicU64::new(0))),
         }
     }
@@ -89,7 +89,7 @@ impl RatioWindow {
             } else {
                 current.wrapping_sub(tag) & TAG_MASK
             };
-            if calls == 0 || age >= SLICES || current.saturating_sub(age) < first {
+            if calls == 0 || age >= SLICES as u64 || current.saturating_sub(age) < first {
                 continue;
             }
             totals.calls += calls;
@@ -106,15 +106,8 @@ impl RatioWindow {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the remainder is below ten"
-)]
-const fn place(slice: u64) -> usize {
-    (slice % SLICES) as usize
-}
-
-#[cfg(all(test, not(evenkeel_loom)))]
+#[cfg(test)]
+#[cfg(not(evenkeel_loom))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -1,0 +1,144 @@
+//! One try of a call, from its permit to its end.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::breaker::{Admission, Transition};
+use crate::budget::Withdrawal;
+use crate::counter::Event;
+use crate::outcome::{Class, Outcome};
+use crate::policy::Local;
+use crate::stripe::Padded;
+use crate::time::Instant;
+
+/// Which attempt of a call: 1 is the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId(pub(super) u32);
+
+impl AttemptId {
+    /// The attempt's number, from 1.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The right to one attempt: its slot, its place with the breaker, its tokens.
+///
+/// It is handed out by [`Step::Attempt`](super::Step::Attempt) and goes back to the call with
+/// [`Call::on_finished`](super::Call::on_finished). An attempt that outlives its call, as a response body
+/// does, keeps the permit and ends it with [`AttemptPermit::finish`]. Dropped, it gives everything back and
+/// says nothing about the dependency; a driver who knows how long the attempt ran says more with
+/// [`AttemptPermit::abandon`].
+#[derive(Debug)]
+#[must_use = "a permit that is dropped at once ends its attempt"]
+pub struct AttemptPermit {
+    pub(super) local: Arc<Padded<Local>>,
+    pub(super) id: AttemptId,
+    pub(super) started: Instant,
+    /// When the attempt is to be abandoned, unless its answer was accepted.
+    pub(super) due: Instant,
+    /// Abandoned after this much time, it was the dependency that was slow.
+    pub(super) blame_after: Duration,
+    pub(super) admission: Option<Admission>,
+    pub(super) holds_slot: bool,
+    /// Held for its place among the concurrent extras.
+    pub(super) withdrawal: Option<Withdrawal>,
+    pub(super) ended: bool,
+}
+
+impl AttemptPermit {
+    /// Which attempt of its call this is.
+    #[must_use]
+    pub const fn id(&self) -> AttemptId {
+        self.id
+    }
+
+    /// When the attempt was admitted.
+    #[must_use]
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// When the attempt will be abandoned if it has not been accepted by then.
+    #[must_use]
+    pub const fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Ends the attempt; answers the transition of the breaker that this made, if it made one.
+    pub fn finish(mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
+        self.end(now, outcome)
+    }
+
+    /// Ends an attempt that nobody waits for any more.
+    ///
+    /// If it ran for as long as its timeout, or for a second, or used up the whole deadline of its policy,
+    /// the dependency was overloaded, whoever gave up; a hung dependency must not go unnoticed because its
+    /// callers hang up. If the code around it is `unwinding`, it failed. Otherwise nothing was learned.
+    pub fn abandon(self, now: Instant, unwinding: bool) -> Option<Transition> {
+        let outcome = self.outcome_if_abandoned(now, unwinding);
+        self.finish(now, outcome)
+    }
+
+    /// What [`AttemptPermit::abandon`] would report.
+    #[must_use]
+    pub fn outcome_if_abandoned(&self, now: Instant, unwinding: bool) -> Outcome {
+        if unwinding {
+            Outcome::Failure
+        } else if now.since(self.started) >= self.blame_after {
+            Outcome::Overload
+        } else {
+            Outcome::Ignored
+        }
+    }
+
+    pub(super) fn end(&mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
+        self.ended = true;
+        drop(self.withdrawal.take());
+        let shared = &self.local.shared;
+        shared
+            .counts
+            .of(self.local.stripe)
+            .add(Event::outcome(outcome));
+        if self.holds_slot
+            && let Some(bulkhead) = &shared.bulkhead
+        {
+            bulkhead.release();
+        }
+        let (breaker, admission) = (shared.breaker.as_ref()?, self.admission.take()?);
+        breaker.settle(admission, now, outcome)
+    }
+}
+
+impl Drop for AttemptPermit {
+    fn drop(&mut self) {
+        if !self.ended {
+            // An ignored outcome moves nothing that needs the time.
+            self.end(Instant::ZERO, Outcome::Ignored);
+        }
+    }
+}
+
+/// What one failed attempt of a call was like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttemptRecord {
+    /// Which attempt.
+    pub id: AttemptId,
+    /// The verdict on it.
+    pub outcome: Outcome,
+    /// How it failed.
+    pub class: Class,
+    /// The wait before it, counted from the end of the attempt before.
+    pub waited: Duration,
+    /// How long it ran.
+    pub ran: Duration,
+}

@@ -1,0 +1,539 @@
+//! One logical call, as a machine.
+//!
+//! A caller asks once; the dependency may be asked several times, not at all, or again while the first
+//! question is still open. Stacked combinators each own a piece of that and none sees the whole: a timeout
+//! outside a retry records nothing, a limit inside it leaks a slot. Here one machine owns the whole call
+//! and says what to do next; whoever drives it (an async runtime, a simulator, a test) does it.
+//!
+//! # The contract
+//!
+//! ```text
+//! loop {
+//!     match call.poll(now) {
+//!         Attempt(permit)     -> start an attempt, keep its permit
+//!         AwaitSlot { until } -> come back at `until`, or when woken (Call::wake_by)
+//!         WaitUntil(instant)  -> come back then, or when an attempt ends
+//!         Abandon(id)         -> drop that attempt, then on_finished(permit, now, Finished::timed_out())
+//!         Reject(rejection)   -> over: nothing was sent
+//!         GiveUp(reason)      -> over: the last failed attempt is the answer
+//!         TimedOut            -> over: drop the attempt in flight, abandon() its permit
+//!     }
+//!     an attempt ended        -> call.on_finished(permit, now, finished):
+//!                                Wait -> poll again; Done or Failed(reason) -> over
+//! }
+//! ```
+//!
+//! Polling too early or too often does no harm. Dropping the call at any point gives back what it holds:
+//! its place in a queue, its tokens; a permit that the driver holds is the driver's to drop.
+
+mod attempt;
+
+use core::task::Waker;
+use core::time::Duration;
+use std::sync::Arc;
+
+pub use attempt::{AttemptId, AttemptPermit, AttemptRecord};
+
+use crate::backoff::Backoff;
+use crate::breaker::Transition;
+use crate::budget::{Cost, Withdrawal};
+use crate::bulkhead::Ticket;
+use crate::counter::Event;
+use crate::entropy::Entropy;
+use crate::outcome::{Class, Finished, Outcome};
+use crate::policy::{Config, Local, Shared};
+use crate::ratio::Ratio;
+use crate::rejection::{Reason, Rejection};
+use crate::retry;
+pub use crate::stop::StopReason;
+use crate::stripe::{Padded, Stripe};
+use crate::time::{Instant, nanos};
+
+/// An attempt that was abandoned after this long was slow by any measure, whatever its own timeout.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// A server's wish is lengthened by at most this share, and at most [`MAX_UPWARD_JITTER`], so that those
+/// who heard it together do not return together.
+const UPWARD_JITTER: Ratio = Ratio::from_permille(500);
+const MAX_UPWARD_JITTER: Duration = Duration::from_secs(1);
+
+/// What a call brings with it.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct CallHint {
+    /// Every random draw of the call follows from it.
+    pub seed: u64,
+    /// Which copy of striped state the call writes: see [`Stripe`].
+    pub stripe: Stripe,
+    /// The caller's own deadline; the tighter of it and the policy's counts.
+    pub deadline: Option<Instant>,
+    /// Whether the operation may be done twice. Default: no.
+    pub idempotent: bool,
+    /// Whether what is sent can be sent again. Default: yes.
+    pub replayable: bool,
+}
+
+impl CallHint {
+    /// A call whose dice follow from `seed`, not idempotent, with the policy's deadline.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            stripe: Stripe(0),
+            deadline: None,
+            idempotent: false,
+            replayable: true,
+        }
+    }
+
+    /// The same, and it may be done twice.
+    #[must_use]
+    pub const fn idempotent(self) -> Self {
+        Self {
+            idempotent: true,
+            ..self
+        }
+    }
+}
+
+/// What the driver does next.
+#[derive(Debug)]
+pub enum Step {
+    /// Start an attempt now.
+    Attempt(AttemptPermit),
+    /// All slots are taken and this call is queued for one: poll again at `until`, or when woken.
+    AwaitSlot {
+        /// The queue will not be endured for longer.
+        until: Instant,
+    },
+    /// Nothing to do before this, unless an attempt ends.
+    WaitUntil(Instant),
+    /// Drop this attempt: it outlived its timeout.
+    Abandon(AttemptId),
+    /// Over: nothing was sent, nor will be.
+    Reject(Rejection),
+    /// Over: the last failed attempt is the answer, for this reason.
+    GiveUp(StopReason),
+    /// Over: the deadline passed. Drop the attempt in flight.
+    TimedOut,
+}
+
+/// What follows from the end of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The call goes on: poll it.
+    Wait,
+    /// The call is over, with an acceptable answer.
+    Done,
+    /// The call is over: the attempt's failure is the answer, and this is why there is no other attempt.
+    Failed(StopReason),
+}
+
+/// One logical call: see the [module](self).
+#[derive(Debug)]
+pub struct Call {
+    local: Arc<Padded<Local>>,
+    deadline: Instant,
+    /// Whether the deadline is the policy's own, rather than a tighter one that the caller brought.
+    own_deadline: bool,
+    idempotent: bool,
+    replayable: bool,
+    dice: Entropy,
+    backoff: Backoff,
+    throttled: Backoff,
+    attempts: u32,
+    waited: Duration,
+    phase: Phase,
+    failed: Vec<AttemptRecord>,
+    transition: Option<Transition>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// An attempt may start; a retry brings its withdrawal.
+    Ready(Option<Withdrawal>),
+    Queued {
+        ticket: Ticket,
+        until: Instant,
+        withdrawal: Option<Withdrawal>,
+    },
+    Running {
+        id: AttemptId,
+        due: Instant,
+    },
+    BackingOff {
+        until: Instant,
+        withdrawal: Option<Withdrawal>,
+    },
+    Over(End),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Finished,
+    Rejected(Rejection),
+    GaveUp(StopReason),
+    TimedOut,
+}
+
+impl Call {
+    #[inline]
+    pub(crate) fn new(local: Arc<Padded<Local>>, now: Instant, hint: CallHint) -> Self {
+        let own = now + local.shared.config.deadline;
+        let deadline = hint.deadline.map_or(own, |brought| brought.min(own));
+        Self {
+            local,
+            deadline,
+            own_deadline: deadline == own,
+            idempotent: hint.idempotent,
+            replayable: hint.replayable,
+            dice: Entropy::new(hint.seed),
+            backoff: Backoff::new(),
+            throttled: Backoff::new(),
+            attempts: 0,
+            waited: Duration::ZERO,
+            phase: Phase::Ready(None),
+            failed: Vec::new(),
+            transition: None,
+        }
+    }
+
+    /// What to do now. See [the contract](self#the-contract).
+    #[inline]
+    pub fn poll(&mut self, now: Instant) -> Step {
+        match &self.phase {
+            Phase::Ready(_) => self.start(now, false),
+            Phase::Running { id, due } => {
+                if now >= self.deadline {
+                    self.count(Event::DEADLINE_EXCEEDED);
+                    self.over(End::TimedOut)
+                } else if now >= *due {
+                    Step::Abandon(*id)
+                } else {
+                    Step::WaitUntil((*due).min(self.deadline))
+                }
+            }
+            Phase::BackingOff { until, .. } if now < *until => Step::WaitUntil(*until),
+            Phase::BackingOff { .. } => self.start(now, false),
+            Phase::Queued { .. } => self.poll_queue(now),
+            Phase::Over(end) => step_of(*end),
+        }
+    }
+
+    /// The head of an attempt's answer arrived, and it is acceptable: its timeout no longer applies, the
+    /// deadline still does.
+    pub fn on_accepted(&mut self, attempt: AttemptId, _now: Instant) {
+        if let Phase::Running { id, due } = &mut self.phase
+            && *id == attempt
+        {
+            *due = Instant::MAX;
+        }
+    }
+
+    /// An attempt ended, as `finished` says.
+    #[inline]
+    pub fn on_finished(
+        &mut self,
+        mut attempt: AttemptPermit,
+        now: Instant,
+        finished: Finished,
+    ) -> Next {
+        self.transition = attempt.end(now, finished.outcome).or(self.transition);
+        let Some(class) = finished.class else {
+            self.phase = Phase::Over(End::Finished);
+            return Next::Done;
+        };
+        self.on_failed(&attempt, now, finished, class)
+    }
+
+    /// Wakes `waker` when a slot is this call's. Only while [`Step::AwaitSlot`] is the step; set it before
+    /// polling again, so that a turn that comes in between is not missed.
+    pub fn wake_by(&mut self, waker: &Waker) {
+        if let Phase::Queued { ticket, .. } = &mut self.phase {
+            ticket.wake_by(waker);
+        }
+    }
+
+    /// The instant by which the call is over, one way or another.
+    #[must_use]
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The failed attempts so far, in order.
+    #[must_use]
+    pub fn failed_attempts(&self) -> &[AttemptRecord] {
+        &self.failed
+    }
+
+    /// The same, taken out of the call.
+    #[must_use]
+    pub fn take_failed_attempts(&mut self) -> Vec<AttemptRecord> {
+        core::mem::take(&mut self.failed)
+    }
+
+    /// The last transition of the breaker that this call made and nobody has taken yet.
+    pub fn take_transition(&mut self) -> Option<Transition> {
+        self.transition.take()
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.local.shared
+    }
+
+    fn config(&self) -> &Config {
+        &self.shared().config
+    }
+
+    fn count(&self, event: Event) {
+        self.shared().counts.of(self.local.stripe).add(event);
+    }
+
+    fn over(&mut self, end: End) -> Step {
+        self.phase = Phase::Over(end);
+        step_of(end)
+    }
+
+    /// Walks an attempt through the bounds. With `holds_slot`, the bulkhead has been passed.
+    #[inline]
+    fn start(&mut self, now: Instant, holds_slot: bool) -> Step {
+        let remaining = self.deadline.since(now);
+        if remaining.is_zero() {
+            return self.refuse(Rejection::new(Reason::DeadlineTooClose), holds_slot);
+        }
+        let timeout = self.config().attempt_timeout.unwrap_or(Duration::MAX);
+        let (local, mut admission) = (Arc::clone(&self.local), None);
+        let shared = &local.shared;
+        if let Some(breaker) = &shared.breaker {
+            let (admitted, transition) =
+                breaker.admit(now, local.stripe, &mut self.dice, timeout.min(remaining));
+            self.transition = transition.or(self.transition);
+            match admitted {
+                Ok(admitted) => admission = Some(admitted),
+                Err(rejection) => return self.refuse(rejection, holds_slot),
+            }
+        }
+        if let Some(bulkhead) = &shared.bulkhead
+            && !holds_slot
+            && !bulkhead.acquire()
+        {
+            // What was admitted was not attempted: a probe's place is free again.
+            if let (Some(breaker), Some(admission)) = (&shared.breaker, admission) {
+                breaker.settle(admission, now, Outcome::Ignored);
+            }
+            return match bulkhead.enqueue(now) {
+                Ok(ticket) => {
+                    let until = now + bulkhead.config().wait_within(remaining);
+                    let withdrawal = self.take_withdrawal();
+                    self.phase = Phase::Queued {
+                        ticket,
+                        until,
+                        withdrawal,
+                    };
+                    self.poll_queue(now)
+                }
+                Err(rejection) => self.refuse(rejection, false),
+            };
+        }
+        self.attempts += 1;
+        let mut withdrawal = self.take_withdrawal();
+        if let Some(withdrawal) = &mut withdrawal {
+            withdrawal.spend();
+        }
+        let first = self.attempts == 1;
+        self.count(if first {
+            Event::FIRST_ATTEMPT
+        } else {
+            Event::RETRY
+        });
+        if let (true, Some(budget)) = (first, &shared.budget) {
+            budget.deposit(local.stripe, now);
+        }
+        let id = AttemptId(self.attempts);
+        let due = now + timeout;
+        self.phase = Phase::Running { id, due };
+        let whole_deadline = if first && self.own_deadline {
+            remaining
+        } else {
+            Duration::MAX
+        };
+        Step::Attempt(AttemptPermit {
+            id,
+            started: now,
+            due: due.min(self.deadline),
+            blame_after: timeout.min(SLOW).min(whole_deadline),
+            admission,
+            holds_slot: shared.bulkhead.is_some(),
+            withdrawal,
+            ended: false,
+            local,
+        })
+    }
+
+    #[cold]
+    fn poll_queue(&mut self, now: Instant) -> Step {
+        let Phase::Queued { ticket, until, .. } = &mut self.phase else {
+            return Step::WaitUntil(now);
+        };
+        let until = *until;
+        if ticket.fetch() {
+            return self.start(now, true);
+        }
+        if now >= until {
+            return self.refuse(Rejection::new(Reason::WaitTimeout), false);
+        }
+        Step::AwaitSlot { until }
+    }
+
+    fn take_withdrawal(&mut self) -> Option<Withdrawal> {
+        match &mut self.phase {
+            Phase::Ready(withdrawal)
+            | Phase::Queued { withdrawal, .. }
+            | Phase::BackingOff { withdrawal, .. } => withdrawal.take(),
+            Phase::Running { .. } | Phase::Over(_) => None,
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, rejection: Rejection, holds_slot: bool) -> Step {
+        if let (true, Some(bulkhead)) = (holds_slot, &self.shared().bulkhead) {
+            bulkhead.release();
+        }
+        if self.attempts == 0 {
+            self.count(Event::rejection(rejection.reason));
+            return self.over(End::Rejected(rejection));
+        }
+        let reason = StopReason::Refused(rejection.reason);
+        self.count(Event::stop(reason));
+        self.over(End::GaveUp(reason))
+    }
+
+    #[cold]
+    fn on_failed(
+        &mut self,
+        attempt: &AttemptPermit,
+        now: Instant,
+        finished: Finished,
+        class: Class,
+    ) -> Next {
+        self.failed.push(AttemptRecord {
+            id: attempt.id,
+            outcome: finished.outcome,
+            class,
+            waited: self.waited,
+            ran: now.since(attempt.started),
+        });
+        if let (Some(breaker), Some(wait)) = (&self.shared().breaker, finished.retry_after) {
+            breaker.hold(now, wait);
+        }
+        match self.plan_retry(now, finished, class) {
+            Ok((delay, withdrawal)) => {
+                self.waited = delay;
+                self.phase = Phase::BackingOff {
+                    until: now + delay,
+                    withdrawal,
+                };
+                Next::Wait
+            }
+            Err(reason) => {
+                self.count(Event::stop(reason));
+                self.phase = Phase::Over(End::GaveUp(reason));
+                Next::Failed(reason)
+            }
+        }
+    }
+
+    /// Whether there is another attempt and after which wait; cheapest and most final question first, and
+    /// the budget last, since asking it takes from it.
+    fn plan_retry(
+        &mut self,
+        now: Instant,
+        finished: Finished,
+        class: Class,
+    ) -> Result<(Duration, Option<Withdrawal>), StopReason> {
+        let local = Arc::clone(&self.local);
+        let shared = &local.shared;
+        if class == Class::Fatal {
+            return Err(StopReason::NotRetryable);
+        }
+        let Some(retry) = &shared.config.retry else {
+            return Err(StopReason::AttemptsExhausted);
+        };
+        if finished.no_retry {
+            return Err(StopReason::Forbidden);
+        }
+        if class == Class::Ambiguous && !self.idempotent {
+            return Err(StopReason::NotIdempotent);
+        }
+        if !self.replayable {
+            return Err(StopReason::Unreplayable);
+        }
+        if self.attempts >= retry.max_attempts.get() {
+            return Err(StopReason::AttemptsExhausted);
+        }
+        let delay = self.delay(retry, finished, class)?;
+        let resume = now + delay;
+        if resume >= self.deadline {
+            return Err(StopReason::DeadlineTooClose);
+        }
+        let refusal = shared
+            .breaker
+            .as_ref()
+            .and_then(|breaker| breaker.refusal(resume));
+        if refusal.is_some() {
+            return Err(StopReason::Refused(Reason::BreakerOpen));
+        }
+        let Some(budget) = &shared.budget else {
+            return Ok((delay, None));
+        };
+        let timed_out = finished.outcome == Outcome::Overload && class == Class::Ambiguous;
+        let cost = if timed_out {
+            Cost::AfterTimeout
+        } else {
+            Cost::Ordinary
+        };
+        match budget.try_withdraw(now, shared.tally().in_flight(), cost) {
+            Ok(withdrawal) => Ok((delay, Some(withdrawal))),
+            Err(_) => Err(StopReason::BudgetExhausted),
+        }
+    }
+
+    fn delay(
+        &mut self,
+        retry: &retry::Config,
+        finished: Finished,
+        class: Class,
+    ) -> Result<Duration, StopReason> {
+        let own = match class {
+            // It never left: another connection may serve it at once. A second time, something is wrong.
+            Class::NotSent if self.attempts == 1 => Duration::ZERO,
+            Class::Rejected => self.throttled.next_delay(&retry.throttled, &mut self.dice),
+            _ => self.backoff.next_delay(&retry.backoff, &mut self.dice),
+        };
+        let Some(wish) = finished.retry_after else {
+            return Ok(own);
+        };
+        if wish > retry.max_retry_after {
+            return Err(StopReason::RetryAfterTooLong);
+        }
+        if own >= wish {
+            return Ok(own);
+        }
+        let reach = Duration::from_nanos(UPWARD_JITTER.of(nanos(wish))).min(MAX_UPWARD_JITTER);
+        Ok(self.dice.duration_between(wish, wish + reach))
+    }
+}
+
+fn step_of(end: End) -> Step {
+    match end {
+        // A finished call has nothing to do, ever.
+        End::Finished => Step::WaitUntil(Instant::MAX),
+        End::Rejected(rejection) => Step::Reject(rejection),
+        End::GaveUp(reason) => Step::GiveUp(reason),
+        End::TimedOut => Step::TimedOut,
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(evenkeel_loom))]
+mod tests;
