@@ -17,7 +17,7 @@ mod loom;
 mod nightly;
 mod tidy;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -72,8 +72,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// The checkout this program was built from: `cargo xtask` may be called from any folder in it.
+/// The checkout in which cargo runs this program.
+///
+/// Asked at run time: two checkouts may share a target folder, and the path compiled in is that of
+/// whichever was built first.
 fn workspace_root() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask).to_path_buf()
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    xtask.parent().unwrap_or(&xtask).to_path_buf()
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::finding::Finding;
+use super::manifest::Manifest;
 use super::rules::{CrateRule, FILE, Rules};
 use super::source::Tree;
 use crate::command;
@@ -154,11 +155,18 @@ impl Graph {
 /// Checks every edge between crates of the workspace, and out of it, against the rules.
 pub(crate) fn check(tree: &Tree, graph: &Graph, rules: &Rules, root: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let mut manifests = Vec::new();
     for member in graph.members() {
-        let manifest = Manifest::of(tree, member, root);
+        let path = member
+            .manifest_path
+            .strip_prefix(root)
+            .unwrap_or(&member.manifest_path);
+        let Some(manifest) = Manifest::of(tree, path) else {
+            continue;
+        };
         let Some(rule) = rules.of_crate(&member.name) else {
             findings.push(Finding {
-                file: manifest.path.clone(),
+                file: manifest.path.to_path_buf(),
                 line: manifest.line_of("name"),
                 rule: "crate-without-rules",
                 what: format!("{} has no [[crate]] entry in {FILE}", member.name),
@@ -167,12 +175,20 @@ pub(crate) fn check(tree: &Tree, graph: &Graph, rules: &Rules, root: &Path) -> V
                     "add a [[crate]] entry to {FILE}: what it may import, and why it exists"
                 ),
             });
+            manifests.push(manifest);
             continue;
         };
         findings.extend(direct_edges(graph, member, rule, &manifest));
         findings.extend(reach(graph, member, rules, &manifest));
-        findings.extend(manifest.inherits_lints());
+        findings.extend(manifest.check(tree));
+        manifests.push(manifest);
     }
+    let root_manifest = Manifest::of(tree, Path::new("Cargo.toml"));
+    findings.extend(
+        root_manifest
+            .iter()
+            .flat_map(|root| root.versions_nobody_asks_for(&manifests)),
+    );
     findings
 }
 
@@ -185,7 +201,7 @@ fn direct_edges(
     let mut findings = Vec::new();
     let mut refuse = |name: &str, what: String, way_out: String| {
         findings.push(Finding {
-            file: manifest.path.clone(),
+            file: manifest.path.to_path_buf(),
             line: manifest.line_of(name),
             rule: "forbidden-import",
             what,
@@ -258,7 +274,7 @@ fn reach(graph: &Graph, member: &Package, rules: &Rules, manifest: &Manifest) ->
             }
             let way = graph.way(member, id, &came_through);
             findings.push(Finding {
-                file: manifest.path.clone(),
+                file: manifest.path.to_path_buf(),
                 line: way.get(1).map_or(1, |first| manifest.line_of(first)),
                 rule: "forbidden-reach",
                 what: format!(
@@ -273,56 +289,6 @@ fn reach(graph: &Graph, member: &Package, rules: &Rules, manifest: &Manifest) ->
         }
     }
     findings
-}
-
-/// A member's Cargo.toml, for the lines at which findings point.
-struct Manifest<'t> {
-    path: PathBuf,
-    text: &'t str,
-}
-
-impl<'t> Manifest<'t> {
-    fn of(tree: &'t Tree, member: &Package, root: &Path) -> Manifest<'t> {
-        let path = member
-            .manifest_path
-            .strip_prefix(root)
-            .unwrap_or(&member.manifest_path);
-        let text = tree
-            .file(&path.to_string_lossy())
-            .map_or("", |file| file.text.as_str());
-        Manifest {
-            path: path.to_path_buf(),
-            text,
-        }
-    }
-
-    /// The line that sets `key`, or the first.
-    fn line_of(&self, key: &str) -> usize {
-        let sets = |line: &str| {
-            line.strip_prefix(key)
-                .is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
-        };
-        self.text
-            .lines()
-            .position(sets)
-            .map_or(1, |index| index + 1)
-    }
-
-    fn inherits_lints(&self) -> Option<Finding> {
-        let inherited = self
-            .text
-            .split("[lints]")
-            .nth(1)
-            .is_some_and(|rest| rest.trim_start().starts_with("workspace = true"));
-        (!inherited).then(|| Finding {
-            file: self.path.clone(),
-            line: 1,
-            rule: "lints-not-inherited",
-            what: "the workspace's lints do not apply to this crate".to_owned(),
-            why: "`unsafe` is forbidden and unwraps are refused in every crate alike".to_owned(),
-            way_out: "add `[lints]` with `workspace = true`".to_owned(),
-        })
-    }
 }
 
 fn is_dev(kind: Option<&str>) -> bool {

@@ -8,6 +8,7 @@ mod finding;
 mod graph;
 mod leftovers;
 mod length;
+mod manifest;
 mod names;
 mod orderings;
 mod records;

@@ -49,7 +49,19 @@ impl Workspace {
                  [dependencies]\n{dependencies}"
             ),
         );
-        self.write(&format!("crates/{name}/src/lib.rs"), "//! Nothing.\n");
+        let names: Vec<&str> = dependencies
+            .lines()
+            .filter_map(|line| line.split(" = ").next())
+            .collect();
+        let uses: String = names
+            .iter()
+            .filter(|name| !name.is_empty() && !name.starts_with('['))
+            .map(|name| format!("use {} as _;\n", name.replace('-', "_")))
+            .collect();
+        self.write(
+            &format!("crates/{name}/src/lib.rs"),
+            &format!("//! Nothing.\n{uses}"),
+        );
     }
 
     fn findings(&self) -> Vec<Finding> {
@@ -288,6 +300,39 @@ fn a_crate_that_does_not_inherit_the_lints_is_refused() {
 }
 
 #[test]
+fn a_version_outside_the_root_manifest_is_refused() {
+    let workspace = Workspace::tidy();
+    let import = "evenkeel-core = { path = \"../evenkeel-core\", version = \"0.0.0\" }\n";
+    workspace.add_crate("evenkeel", import);
+    assert_eq!(
+        workspace.only_finding().0,
+        "crates/evenkeel/Cargo.toml:9 version-outside-root"
+    );
+}
+
+#[test]
+fn an_import_that_nothing_names_is_refused() {
+    let workspace = Workspace::tidy();
+    workspace.write(
+        "crates/evenkeel/src/lib.rs",
+        "//! Speaks of evenkeel_core, uses nothing.\n",
+    );
+    let (place, finding) = workspace.only_finding();
+    assert_eq!(place, "crates/evenkeel/Cargo.toml:9 unused-import");
+    assert_eq!(finding.what, "nothing in this crate names evenkeel_core");
+}
+
+#[test]
+fn a_version_that_no_crate_asks_for_is_refused() {
+    let workspace = Workspace::tidy();
+    let dependencies = "[workspace.dependencies]\nevenkeel = { path = \"crates/evenkeel\" }\n";
+    workspace.write("Cargo.toml", &format!("{MANIFEST}\n{dependencies}"));
+    let (place, finding) = workspace.only_finding();
+    assert_eq!(place, "Cargo.toml:11 unused-import");
+    assert_eq!(finding.what, "no crate of the workspace asks for evenkeel");
+}
+
+#[test]
 fn the_load_generator_must_not_name_the_policies() {
     let workspace = Workspace::tidy();
     workspace.write(
@@ -351,7 +396,7 @@ fn a_test_module_in_its_own_file_is_test_code() {
     let workspace = Workspace::tidy();
     workspace.write(
         "crates/evenkeel/src/lib.rs",
-        "//! Nothing.\n\n#[cfg(test)]\nmod fixtures;\n",
+        "//! Nothing.\nuse evenkeel_core as _;\n\n#[cfg(test)]\nmod fixtures;\n",
     );
     workspace.write(
         "crates/evenkeel/src/fixtures.rs",
