@@ -104,7 +104,10 @@ fn every_class_a_drawing_uses_has_a_style() {
     .concat();
     for classes in drawings.split("class=\"").skip(1) {
         for class in classes.split('"').next().unwrap().split(' ') {
-            assert!(STYLE.contains(&format!(".{class} ")), "{class} has no style");
+            assert!(
+                STYLE.contains(&format!(".{class} ")),
+                "{class} has no style"
+            );
         }
     }
 }

@@ -1,0 +1,220 @@
+//! `evenkeel drill`: breaks a dependency on purpose and judges what came of it.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use evenkeel_drill::DrillError;
+use evenkeel_drill::cascade::{self, Outcome, Progress, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::exit::Exit;
+
+/// Break a dependency on purpose, on loopback, and see what comes of it.
+#[derive(Debug, Args)]
+pub(crate) struct Drill {
+    #[command(subcommand)]
+    story: Story,
+}
+
+#[derive(Debug, Subcommand)]
+enum Story {
+    Cascade(Cascade),
+}
+
+/// One slow dependency takes a product page down, then the same page behind evenkeel rides it out.
+///
+/// Two runs on real sockets, one after the other, about a minute in all. Exit code 1 if a
+/// threshold fails, and also if the unprotected page does not collapse.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel drill cascade
+  evenkeel drill cascade --rate 200 --seed 7 --output cascade.html
+  evenkeel drill cascade --json > cascade.json")]
+struct Cascade {
+    /// Length of both runs together, 20s to 20m; below 50s recovery cannot be judged.
+    #[arg(long, value_name = "TIME", default_value = "56s", value_parser = duration)]
+    duration: Duration,
+    /// Pages asked for per second.
+    #[arg(long, value_name = "N", default_value_t = cascade::DEFAULT_RATE,
+          value_parser = clap::value_parser!(u32)
+              .range(i64::from(cascade::LOWEST_RATE)..=i64::from(cascade::HIGHEST_RATE)))]
+    rate: u32,
+    /// Seed of arrivals and latencies; both runs use the same.
+    #[arg(long, value_name = "N", default_value_t = cascade::DEFAULT_SEED)]
+    seed: u64,
+    /// Print one JSON object to stdout instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Where the report goes: one HTML file that needs nothing else.
+    #[arg(long, value_name = "FILE", default_value = "drill-cascade.html")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(verb: &Drill) -> Exit {
+    let Story::Cascade(cascade) = &verb.story;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(hold(cascade)),
+        Err(error) => Err(Failure::new(Exit::Internal, "cannot start", &error)),
+    };
+    match ended {
+        Ok(exit) => exit,
+        Err(failure) => {
+            say(&format!("error: {}", failure.text));
+            failure.exit
+        }
+    }
+}
+
+/// Why there is no outcome, and how to exit for it.
+struct Failure {
+    exit: Exit,
+    text: String,
+}
+
+impl Failure {
+    fn new(exit: Exit, doing: &str, error: &dyn Error) -> Self {
+        let mut text = format!("{doing}: {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Self { exit, text }
+    }
+}
+
+impl From<DrillError> for Failure {
+    fn from(error: DrillError) -> Self {
+        let exit = match error {
+            DrillError::Precondition { .. } => Exit::Precondition,
+            _ => Exit::Internal,
+        };
+        Self::new(exit, "the drill could not be held", &error)
+    }
+}
+
+async fn hold(cascade: &Cascade) -> Result<Exit, Failure> {
+    writable(&cascade.output)?;
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(Exit::Precondition, "cannot find this program", &error))?;
+    let mut settings = Settings::new(program);
+    settings.duration = cascade.duration;
+    settings.rate = cascade.rate;
+    settings.seed = cascade.seed;
+
+    let caught = Mutex::new(None);
+    let stop = async {
+        let exit = stopped().await;
+        *caught
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(exit);
+    };
+    let mut progress = |what: &Progress| say(&what.to_string());
+    let outcome = cascade::run(&settings, &mut progress, stop).await?;
+    report(cascade, &outcome)?;
+    let caught = caught
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(match caught {
+        Some(exit) if !outcome.complete => exit,
+        _ if outcome.passed => Exit::Ok,
+        _ => Exit::Failed,
+    })
+}
+
+/// Resolves when the drill is asked to end, with the exit code that stands for how.
+async fn stopped() -> Exit {
+    let (interrupt, terminate) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    );
+    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+        // Without handlers the system ends the drill, and the lifelines end its processes.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => Exit::Terminated,
+        _ = interrupt.recv() => Exit::Interrupted,
+    }
+}
+
+fn report(cascade: &Cascade, outcome: &Outcome) -> Result<(), Failure> {
+    let place = cascade.output.display().to_string();
+    let html = outcome.html()?;
+    std::fs::write(&cascade.output, html).map_err(|error| {
+        Failure::new(Exit::Precondition, &format!("cannot write {place}"), &error)
+    })?;
+    let text = if cascade.json {
+        serde_json::to_string_pretty(outcome)
+            .map_err(|error| Failure::new(Exit::Internal, "cannot write JSON", &error))?
+    } else {
+        format!("{outcome}\nreport: {place}")
+    };
+    if cascade.json {
+        say(&format!("report: {place}"));
+    }
+    // A reader that went away wants no more.
+    let _ = writeln!(anstream::stdout(), "{text}");
+    Ok(())
+}
+
+/// Finds out before a minute's work whether its report can be written.
+fn writable(output: &Path) -> Result<(), Failure> {
+    let folder = output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if folder.is_dir() && !output.is_dir() {
+        return Ok(());
+    }
+    let text = if output.is_dir() {
+        format!(
+            "--output {}: this is a folder; name a file in it",
+            output.display()
+        )
+    } else {
+        format!(
+            "--output {}: there is no folder {}",
+            output.display(),
+            folder.display()
+        )
+    };
+    Err(Failure {
+        exit: Exit::Usage,
+        text,
+    })
+}
+
+fn say(line: &str) {
+    // Progress is for whoever looks; if nobody does, the drill goes on.
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Whole seconds or minutes, with their unit, within the bounds of a drill.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = match text.strip_suffix('s') {
+        Some(number) => number.parse().map(Duration::from_secs),
+        None => match text.strip_suffix('m') {
+            Some(number) => number
+                .parse()
+                .map(|minutes: u64| Duration::from_secs(60 * minutes)),
+            None => return Err("a time needs a unit: 56s or 2m".to_owned()),
+        },
+    };
+    let time = parsed.map_err(|_| "write whole seconds or minutes: 56s or 2m".to_owned())?;
+    if (cascade::SHORTEST..=cascade::LONGEST).contains(&time) {
+        Ok(time)
+    } else {
+        Err("a drill takes from 20s to 20m".to_owned())
+    }
+}

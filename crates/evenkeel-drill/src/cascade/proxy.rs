@@ -1,0 +1,229 @@
+//! The proxy of the protected run: its policy file, its process, its breaker.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use http::Method;
+use serde::Serialize;
+
+use super::stage::Addresses;
+use crate::DrillError;
+use crate::child::{Process, Start};
+use crate::control::Control;
+
+/// How long the proxy may take until it is ready.
+const READY: Duration = Duration::from_secs(20);
+const READY_POLL: Duration = Duration::from_millis(20);
+
+/// The state of a breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Breaker {
+    /// Healthy: calls pass.
+    Closed,
+    /// Calls are refused.
+    Open,
+    /// A few calls pass, to see.
+    HalfOpen,
+}
+
+impl Breaker {
+    /// The word for it in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
+/// The policy of the protected run, as the proxy is given it.
+///
+/// Recommendations are the part of the page that can be left out: their attempts end before the
+/// page would become slow, and when there is no answer in time an empty list stands in. Inventory
+/// and pricing are bounded far above what they need: their bounds are for another day.
+pub(super) fn policy(dependencies: &Addresses, listen: SocketAddr, admin: SocketAddr) -> String {
+    let Addresses {
+        inventory,
+        pricing,
+        recommendations,
+    } = dependencies;
+    format!(
+        "\
+version: 1
+service: product-page
+dependencies:
+  recommendations:
+    deadline: 60ms
+    attempt_timeout: 50ms
+    breaker: {{}}
+    bulkhead: {{ limit: 40 }}
+  inventory:
+    deadline: 1s
+    breaker: {{}}
+    bulkhead: {{ limit: 30 }}
+  pricing:
+    deadline: 1s
+    breaker: {{}}
+    bulkhead: {{ limit: 30 }}
+proxy:
+  listen: {listen}
+  admin: {admin}
+  upstreams:
+    recommendations: {{ url: \"http://{recommendations}\", dependency: recommendations }}
+    inventory: {{ url: \"http://{inventory}\", dependency: inventory }}
+    pricing: {{ url: \"http://{pricing}\", dependency: pricing }}
+  routes:
+    - match: {{ path_prefix: /recommendations }}
+      upstream: recommendations
+      fallback: {{ static: {{ status: 200, body: \"[]\", content_type: application/json }} }}
+    - match: {{ path_prefix: /inventory }}
+      upstream: inventory
+    - match: {{ path_prefix: /pricing }}
+      upstream: pricing
+"
+    )
+}
+
+/// The running proxy.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    process: Process,
+    pub(super) listen: SocketAddr,
+    admin: SocketAddr,
+    pub(super) policy: String,
+}
+
+impl Proxy {
+    /// Starts the proxy in front of the dependencies and waits until it is ready.
+    pub(super) async fn start(
+        program: &Path,
+        folder: &Path,
+        dependencies: &Addresses,
+        control: &Control,
+    ) -> Result<Self, DrillError> {
+        let (listen, admin) = free_addresses()?;
+        let policy = policy(dependencies, listen, admin);
+        let file = folder.join("policy.yaml");
+        std::fs::write(&file, &policy).map_err(DrillError::io("writing the policy file"))?;
+        let mut arguments: Vec<OsString> = vec!["drill-role".into(), "keeper".into(), "--".into()];
+        arguments.extend([
+            program.into(),
+            "proxy".into(),
+            "--config".into(),
+            file.into(),
+        ]);
+        let process = Process::start(Start {
+            name: "proxy",
+            program,
+            arguments,
+            log_folder: folder,
+        })?;
+        let mut proxy = Self {
+            process,
+            listen,
+            admin,
+            policy,
+        };
+        proxy.ready(control).await?;
+        Ok(proxy)
+    }
+
+    async fn ready(&mut self, control: &Control) -> Result<(), DrillError> {
+        let asking = async {
+            loop {
+                self.process.still_runs()?;
+                if control
+                    .text(Method::GET, self.admin, "/readyz")
+                    .await
+                    .is_ok()
+                {
+                    return Ok(());
+                }
+                tokio::time::sleep(READY_POLL).await;
+            }
+        };
+        match tokio::time::timeout(READY, asking).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self
+                .process
+                .failed(format!("was not ready within {READY:?}"))),
+        }
+    }
+
+    /// The state of the breaker of the recommendations, if the proxy tells one.
+    pub(super) async fn breaker(&self, control: &Control) -> Result<Option<Breaker>, DrillError> {
+        let metrics = control.text(Method::GET, self.admin, "/metrics").await?;
+        Ok(breaker_state(&metrics, "recommendations"))
+    }
+
+    pub(super) fn still_runs(&mut self) -> Result<(), DrillError> {
+        self.process.still_runs()
+    }
+
+    pub(super) async fn end(self) {
+        self.process.end().await;
+    }
+}
+
+/// Two addresses of loopback that were free a moment ago.
+fn free_addresses() -> Result<(SocketAddr, SocketAddr), DrillError> {
+    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let doing = "looking for a free port of loopback";
+    // Both are held until both are known, so that they differ.
+    let (listen, admin) = (
+        free().map_err(DrillError::io(doing))?,
+        free().map_err(DrillError::io(doing))?,
+    );
+    let address = |listener: &TcpListener| listener.local_addr().map_err(DrillError::io(doing));
+    Ok((address(&listen)?, address(&admin)?))
+}
+
+/// Reads the one state that is 1 among `evenkeel_breaker_state{dependency="...",state="..."}`.
+fn breaker_state(metrics: &str, dependency: &str) -> Option<Breaker> {
+    let named = format!("dependency=\"{dependency}\"");
+    let mut lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("evenkeel_breaker_state{") && line.contains(&named));
+    let set = lines.find(|line| {
+        let value = line
+            .rsplit(' ')
+            .next()
+            .and_then(|value| value.parse::<f64>().ok());
+        value.is_some_and(|value| value > 0.0)
+    })?;
+    let (_, rest) = set.split_once("state=\"")?;
+    match rest.split('"').next()? {
+        "closed" => Some(Breaker::Closed),
+        "open" => Some(Breaker::Open),
+        "half_open" | "half-open" => Some(Breaker::HalfOpen),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_breaker_state_is_the_one_that_is_set_for_the_dependency() {
+        let metrics = "\
+# TYPE evenkeel_breaker_state gauge
+evenkeel_breaker_state{service=\"s\",dependency=\"pricing\",state=\"closed\"} 1
+evenkeel_breaker_state{service=\"s\",dependency=\"recommendations\",state=\"closed\"} 0
+evenkeel_breaker_state{service=\"s\",dependency=\"recommendations\",state=\"open\"} 0
+evenkeel_breaker_state{service=\"s\",dependency=\"recommendations\",state=\"half_open\"} 1
+";
+        assert_eq!(
+            breaker_state(metrics, "recommendations"),
+            Some(Breaker::HalfOpen)
+        );
+        assert_eq!(breaker_state(metrics, "pricing"), Some(Breaker::Closed));
+        assert_eq!(breaker_state(metrics, "inventory"), None);
+    }
+}
