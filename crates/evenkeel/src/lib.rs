@@ -1,1 +1,44 @@
-//! Keeps calls to a dependency inside named bounds: retries, budgets, breakers, bulkheads, deadlines.
+//! Calls to other services, kept inside bounds that have names.
+//!
+//! A service that slows down without errors is a healthy service outside the bounds its author had in
+//! mind: too many retries, too long a queue, no limit where there should have been one. This crate gives
+//! each call a deadline, each retry a budget, each dependency a circuit breaker and a number of slots, and
+//! tells at any time how full each of them is.
+//!
+//! What it is not: the decisions themselves are made in [`core`], which has no runtime; the proxy for
+//! services in other languages is another program.
+//!
+//! ```
+//! use evenkeel::{Dependency, core::{policy::Config, retry}};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut config = Config::new(Duration::from_secs(1));
+//! config.retry = Some(retry::Config::default());
+//! let postgres = Dependency::new("orders", "postgres", config);
+//!
+//! let invoice = postgres.call(|attempt| async move {
+//!     let reset = std::io::ErrorKind::ConnectionReset;
+    if attempt.number() == 1 { Err(std::io::Error::from(reset)) } else { Ok("invoice 7") }
+//! });
+//! assert_eq!(invoice.await?, "invoice 7");
+//! # Ok(())
+//! # }
+//! ```
+
+mod attempt;
+mod clock;
+mod dependency;
+mod drive;
+mod error;
+mod fallback;
+mod local;
+mod telemetry;
+
+pub use attempt::{Attempt, OpenAttempt};
+pub use clock::Clock;
+pub use dependency::{CallOptions, Dependency};
+pub use error::{Blame, CallError, Report};
+pub use evenkeel_core as core;
+pub use fallback::{Answer, WithFallback};

@@ -141,4 +141,6 @@ pub struct AttemptRecord {
     pub waited: Duration,
     /// How long it ran.
     pub ran: Duration,
+    /// The wait that the dependency asked for.
+    pub retry_after: Option<Duration>,
 }

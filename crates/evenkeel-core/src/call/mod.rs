@@ -422,6 +422,7 @@ impl Call {
             class,
             waited: self.waited,
             ran: now.since(attempt.started),
+            retry_after: finished.retry_after,
         });
         if let (Some(breaker), Some(wait)) = (&self.shared().breaker, finished.retry_after) {
             breaker.hold(now, wait);

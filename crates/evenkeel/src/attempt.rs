@@ -1,0 +1,90 @@
+//! One attempt, from both sides: what the operation is told, and what keeps its slot.
+
+use std::time::Duration;
+
+use evenkeel_core::call::AttemptPermit;
+use evenkeel_core::outcome::Outcome;
+
+use crate::dependency::{Dependency, Inner};
+use crate::telemetry;
+
+/// What an operation is told about the attempt it makes.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    pub(crate) number: u32,
+    pub(crate) remaining: Duration,
+}
+
+impl Attempt {
+    /// Which attempt of its call this is: 1 is the first.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// How long the attempt may take: until its timeout or the call's deadline, counted from its start.
+    /// Hand it to whatever can enforce it independently, and send it on to the dependency.
+    #[must_use]
+    pub const fn remaining(&self) -> Duration {
+        self.remaining
+    }
+}
+
+/// An attempt that goes on: its answer was accepted, and its slot is held until it is over.
+///
+/// An answer whose head has arrived is not an answer whose body has. Keep this beside the body and end it
+/// with [`OpenAttempt::finish`]. Dropped, it ends as an attempt does whose caller left: held against the
+/// dependency if it ran for as long as its timeout, else ignored.
+#[derive(Debug)]
+#[must_use = "dropping it ends the attempt"]
+pub struct OpenAttempt {
+    guard: Guard<Dependency>,
+}
+
+impl OpenAttempt {
+    pub(crate) fn new(dependency: Dependency, permit: AttemptPermit) -> Self {
+        Self {
+            guard: Guard::new(dependency, permit),
+        }
+    }
+
+    /// Ends the attempt with what became of it.
+    pub fn finish(mut self, outcome: Outcome) {
+        if let Some(permit) = self.guard.take() {
+            let inner = self.guard.inner.as_ref();
+            telemetry::transition(inner, permit.finish(inner.clock.now(), outcome));
+        }
+    }
+}
+
+/// Ends an attempt that is dropped, with its true duration: the clock that the permit lacks.
+#[derive(Debug)]
+pub(crate) struct Guard<I: AsRef<Inner>> {
+    inner: I,
+    permit: Option<AttemptPermit>,
+    /// Set while the attempt's code runs: dropped in that state, it panicked.
+    pub(crate) running: bool,
+}
+
+impl<I: AsRef<Inner>> Guard<I> {
+    pub(crate) fn new(inner: I, permit: AttemptPermit) -> Self {
+        Self {
+            inner,
+            permit: Some(permit),
+            running: false,
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Option<AttemptPermit> {
+        self.permit.take()
+    }
+}
+
+impl<I: AsRef<Inner>> Drop for Guard<I> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            let inner = self.inner.as_ref();
+            telemetry::transition(inner, permit.abandon(inner.clock.now(), self.running));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! One named thing that a service calls, and the bounds of every call to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use evenkeel_core::call::CallHint;
+use evenkeel_core::outcome::{Class, Finished};
+use evenkeel_core::policy::{Config, Policy, Snapshot};
+
+use crate::attempt::{Attempt, OpenAttempt};
+use crate::clock::Clock;
+use crate::drive::{Drive, Ended, How, Plan};
+use crate::error::{CallError, Report};
+use crate::fallback::WithFallback;
+use crate::local;
+
+/// One named thing that a service calls. Cheap to clone; clones share their bounds.
+///
+/// Get one from [`Evenkeel::dependency`](crate::Evenkeel::dependency), or build one by hand:
+///
+/// ```
+/// use evenkeel::{Dependency, core::policy::Config};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let postgres = Dependency::new("orders", "postgres", Config::new(Duration::from_secs(1)));
+/// let answer = postgres.call(|attempt| async move {
+///     assert!(attempt.remaining() <= Duration::from_secs(1));
+///     Ok::<_, std::io::Error>(42)
+/// });
+/// assert_eq!(answer.await.unwrap(), 42);
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Dependency(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) service: Arc<str>,
+    pub(crate) name: Arc<str>,
+    pub(crate) policy: Policy,
+    pub(crate) clock: Clock,
+    /// Mixed into every call's seed: services with equal settings do not draw alike.
+    identity: u64,
+    pub(crate) degraded: AtomicU64,
+}
+
+impl AsRef<Self> for Inner {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl AsRef<Inner> for Dependency {
+    fn as_ref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// What one call brings with it, beyond its operation.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct CallOptions {
+    /// Whether the operation may be done twice. Default: no.
+    pub idempotent: bool,
+    /// Whether it can be sent only once, as a body that is streamed and not kept. Default: no.
+    pub unreplayable: bool,
+    /// The time that the caller has left; the tighter of it and the policy's deadline counts.
+    pub within: Option<Duration>,
+    /// The call's dice. None: its thread's.
+    pub seed: Option<u64>,
+}
+
+impl CallOptions {
+    /// An operation that may be done twice.
+    #[must_use]
+    pub fn idempotent() -> Self {
+        Self {
+            idempotent: true,
+            ..Self::default()
+        }
+    }
+}
+
+impl Dependency {
+    /// The dependency `name` of the service `service`, with live bounds of its own.
+    #[must_use]
+    pub fn new(service: &str, name: &str, config: Config) -> Self {
+        Self::with_clock(service, name, config, Clock::default())
+    }
+
+    /// The same, telling time by `clock`.
+    #[must_use]
+    pub fn with_clock(service: &str, name: &str, config: Config, clock: Clock) -> Self {
+        let identity = format!("{service}/{name}");
+        Self(Arc::new(Inner {
+            policy: Policy::new(config, &identity, local::stripes()),
+            identity: evenkeel_core::entropy::hash(&identity),
+            service: service.into(),
+            name: name.into(),
+            clock,
+            degraded: AtomicU64::new(0),
+        }))
+    }
+
+    /// The dependency's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The name of the service that calls it.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.0.service
+    }
+
+    /// Calls `operation` within the bounds: any number of attempts, as the policy allows.
+    ///
+    /// An `Err` counts as a failure of the dependency and is tried again. Use this for what may safely be
+    /// done twice; [`call_once`](Self::call_once) for the rest, and [`call_with`](Self::call_with) to tell
+    /// errors apart.
+    ///
+    /// # Errors
+    /// [`CallError`], which tells whether it was sent, who is to blame, when to come back, and what was
+    /// tried.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the attempt in flight and gives back its slot, its place with the breaker
+    /// and its tokens. An attempt that had outlived its timeout still counts against the dependency.
+    ///
+    /// # Panics
+    /// Where `operation` does; the attempt counts as failed.
+    pub fn call<T, E, F, Fut>(&self, operation: F) -> impl Future<Output = Result<T, CallError<E>>>
+    where
+        F: Fn(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.call_with(CallOptions::idempotent(), retry_any_error, operation)
+    }
+
+    /// Calls `operation` at most once, within the same bounds: no retry, no hedge.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call).
+    pub async fn call_once<T, E, F, Fut>(&self, operation: F) -> Result<T, CallError<E>>
+    where
+        F: FnOnce(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let mut operation = Some(operation);
+        // The machine makes no second attempt of what cannot be replayed; should it, this one waits for
+        // its timeout rather than do the work twice.
+        let once = move |attempt| {
+            let made = operation.take().map(|operation| operation(attempt));
+            async move {
+                match made {
+                    Some(made) => made.await,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        let plan = self.plan(
+            CallOptions {
+                unreplayable: true,
+                ..CallOptions::default()
+            },
+            false,
+        );
+        let ended = Drive::new(&self.0, plan, once, retry_any_error).await;
+        self.settle(ended).map(|(value, _)| value)
+    }
+
+    /// Calls `operation`, judging each attempt's result by `classify`.
+    ///
+    /// A result that is classed as failed and not tried again is handed over as it is: an `Ok` stays one.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call).
+    pub async fn call_with<T, E, F, Fut, C>(
+        &self,
+        options: CallOptions,
+        classify: C,
+        operation: F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        C: Fn(&Result<T, E>) -> Finished,
+    {
+        let plan = self.plan(options, false);
+        self.settle(Drive::new(&self.0, plan, operation, classify).await)
+            .map(|(value, _)| value)
+    }
+
+    /// The same for answers that go on after they are accepted, as an HTTP response whose body is still to
+    /// come. Beside an accepted answer comes its attempt, still open: its slot is held until
+    /// [`OpenAttempt::finish`] or its drop. Beside an answer that was classed as failed comes none.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call).
+    pub async fn call_open<T, E, F, Fut, C>(
+        &self,
+        options: CallOptions,
+        classify: C,
+        operation: F,
+    ) -> Result<(T, Option<OpenAttempt>), CallError<E>>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        C: Fn(&Result<T, E>) -> Finished,
+    {
+        let plan = self.plan(options, true);
+        self.settle(Drive::new(&self.0, plan, operation, classify).await)
+    }
+
+    /// Answers with `fallback` where a call fails through no fault of its caller.
+    #[must_use]
+    pub fn with_fallback<FB>(&self, fallback: FB) -> WithFallback<'_, FB> {
+        WithFallback::new(self, fallback)
+    }
+
+    /// The bounds, how full they are, and what has happened so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.policy.snapshot(self.0.clock.now())
+    }
+
+    /// How many answers came from a fallback.
+    #[must_use]
+    pub fn degraded(&self) -> u64 {
+        self.0.degraded.load(Ordering::Relaxed)
+    }
+
+    fn plan(&self, options: CallOptions, stays_open: bool) -> Plan {
+        let (stripe, thread_seed) = local::stripe_and_seed();
+        let mut hint = CallHint::new(options.seed.unwrap_or(thread_seed ^ self.0.identity));
+        hint.stripe = stripe;
+        hint.idempotent = options.idempotent;
+        hint.replayable = !options.unreplayable;
+        Plan {
+            hint,
+            within: options.within,
+            stays_open,
+        }
+    }
+
+    fn settle<T, E>(
+        &self,
+        ended: Ended<Result<T, E>>,
+    ) -> Result<(T, Option<OpenAttempt>), CallError<E>> {
+        let Ended { how, mut call, ran } = ended;
+        let mut report = || Report::new(self.0.name.clone(), call.take_failed_attempts(), ran);
+        Err(match how {
+            How::Answered(Ok(value), permit) => {
+                return Ok((
+                    value,
+                    permit.map(|permit| OpenAttempt::new(self.clone(), permit)),
+                ));
+            }
+            How::Failed(Some(Ok(value)), _) => return Ok((value, None)),
+            How::Answered(Err(error), _) => CallError::Operation {
+                error,
+                report: report(),
+            },
+            How::Failed(Some(Err(error)), reason) => CallError::Operation {
+                error,
+                report: report().stopped(reason),
+            },
+            How::Failed(None, reason) => CallError::AttemptTimedOut {
+                report: report().stopped(reason),
+            },
+            How::Rejected(rejection) => CallError::Rejected {
+                rejection,
+                report: report(),
+            },
+            How::DeadlineExceeded => CallError::DeadlineExceeded {
+                report: report().with_attempt_in_flight(),
+            },
+        })
+    }
+}
+
+fn retry_any_error<T, E>(result: &Result<T, E>) -> Finished {
+    match result {
+        Ok(_) => Finished::success(),
+        Err(_) => Finished::failed(Class::Transient),
+    }
+}
