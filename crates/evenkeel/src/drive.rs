@@ -73,10 +73,6 @@ pin_project! {
     }
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a call lives inside its future, not on the heap"
-)]
 enum Live {
     Unborn,
     Call(Call),

@@ -20,7 +20,7 @@
 //!
 //! let invoice = postgres.call(|attempt| async move {
 //!     let reset = std::io::ErrorKind::ConnectionReset;
-    if attempt.number() == 1 { Err(std::io::Error::from(reset)) } else { Ok("invoice 7") }
+//!     if attempt.number() == 1 { Err(std::io::Error::from(reset)) } else { Ok("invoice 7") }
 //! });
 //! assert_eq!(invoice.await?, "invoice 7");
 //! # Ok(())

@@ -121,8 +121,7 @@ async fn play(case: Case) -> Vec<Line> {
     for task in tasks {
         let _ = task.await;
     }
-    let trace = stage.trace.borrow().clone();
-    trace
+    stage.trace.take()
 }
 
 #[derive(Clone)]
