@@ -392,6 +392,17 @@ fn a_long_file_is_refused_and_its_tests_are_not_counted() {
 }
 
 #[test]
+fn a_test_only_field_does_not_hide_what_follows_its_struct() {
+    let workspace = Workspace::tidy();
+    let code = "struct A {\n    #[cfg(test)]\n    b: u8,\n}\nfn loud() {\n    println!();\n}\n";
+    workspace.write("crates/evenkeel/src/field.rs", code);
+    assert_eq!(
+        workspace.only_finding().0,
+        "crates/evenkeel/src/field.rs:6 forbidden-name"
+    );
+}
+
+#[test]
 fn a_test_module_in_its_own_file_is_test_code() {
     let workspace = Workspace::tidy();
     workspace.write(
