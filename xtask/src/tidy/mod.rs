@@ -8,6 +8,7 @@ mod finding;
 mod graph;
 mod leftovers;
 mod length;
+mod links;
 mod manifest;
 mod names;
 mod orderings;
@@ -68,6 +69,7 @@ fn check(root: &Path, tree: &Tree) -> Result<Vec<Finding>> {
     }
     findings.extend(words::check(tree, &rules)?);
     findings.extend(records::check(tree));
+    findings.extend(links::check(tree));
     findings.sort();
     findings.dedup();
     Ok(findings)

@@ -212,6 +212,8 @@ impl RustFile {
             match self.tokens[code[index]].text.as_str() {
                 ";" => return index,
                 "{" => return self.closing(code, index),
+                // The item was the last field or variant of what closes here.
+                "}" | ")" | "]" => return index.saturating_sub(1),
                 "(" | "[" => index = self.closing(code, index) + 1,
                 _ => index += 1,
             }

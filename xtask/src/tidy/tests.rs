@@ -392,6 +392,17 @@ fn a_long_file_is_refused_and_its_tests_are_not_counted() {
 }
 
 #[test]
+fn a_test_only_field_does_not_hide_what_follows_its_struct() {
+    let workspace = Workspace::tidy();
+    let code = "struct A {\n    #[cfg(test)]\n    b: u8,\n}\nfn loud() {\n    println!();\n}\n";
+    workspace.write("crates/evenkeel/src/field.rs", code);
+    assert_eq!(
+        workspace.only_finding().0,
+        "crates/evenkeel/src/field.rs:6 forbidden-name"
+    );
+}
+
+#[test]
 fn a_test_module_in_its_own_file_is_test_code() {
     let workspace = Workspace::tidy();
     workspace.write(
@@ -539,19 +550,38 @@ fn an_ordering_without_its_partner_is_refused() {
 }
 
 #[test]
-fn a_record_missing_from_the_index_is_refused_and_so_is_a_dead_link() {
+fn a_record_missing_from_the_index_is_refused() {
     let workspace = Workspace::tidy();
     workspace.write("docs/adr/0002-second.md", "# 0002: Second\n");
-    let (place, _) = workspace.only_finding();
-    assert_eq!(place, "docs/adr/0002-second.md:1 unlisted-record");
+    assert_eq!(
+        workspace.only_finding().0,
+        "docs/adr/0002-second.md:1 unlisted-record"
+    );
 
     workspace.write(
         "docs/adr/README.md",
-        "[1](0001-first.md)\n[2](0002-second.md)\n[3](0003-no.md)\n",
+        "[1](0001-first.md) [2](0002-second.md#why)\n",
     );
+    assert_eq!(workspace.findings(), []);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_refused() {
+    let workspace = Workspace::tidy();
+    workspace.write(
+        "README.md",
+        "[core](crates/evenkeel-core) [web](https://example.org)\n",
+    );
+    workspace.write(
+        "docs/more.md",
+        "[up](../README.md#map) [here](#there) [words](glossary.md)\n",
+    );
+    assert_eq!(workspace.findings(), []);
+
+    workspace.write("docs/more.md", "\n[up](../READYOU.md)\n");
     let (place, finding) = workspace.only_finding();
-    assert_eq!(place, "docs/adr/README.md:3 unlisted-record");
-    assert_eq!(finding.what, "docs/adr/0003-no.md does not exist");
+    assert_eq!(place, "docs/more.md:2 dead-link");
+    assert_eq!(finding.what, "READYOU.md does not exist");
 }
 
 #[test]
