@@ -1,0 +1,160 @@
+//! From a file to a policy, or to everything that is wrong with it.
+
+use std::path::Path;
+
+use crate::Policy;
+use crate::decode::decode;
+use crate::explain::Setting;
+use crate::finding::{Error, Invalid, LoadError, Problem, Warning};
+use crate::render::{self, Look};
+use crate::resolve;
+use crate::resolve::scope::Notes;
+use crate::source::Source;
+use crate::spec;
+use crate::yaml;
+
+/// A policy that can be used, and what is worth knowing about it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The policy.
+    pub policy: Policy,
+    /// What works, but is probably not meant; in the order of the file's lines.
+    pub warnings: Vec<Warning>,
+    /// Every value with its origin.
+    pub settings: Vec<Setting>,
+    source: Source,
+}
+
+impl Loaded {
+    /// The warnings, each with its line; empty if there are none.
+    #[must_use]
+    pub fn render_warnings(&self, look: Look) -> String {
+        render::warnings(look, &self.source, &self.warnings)
+    }
+}
+
+/// Reads a policy file.
+///
+/// # Errors
+/// The file cannot be read, or says something that cannot hold: then all of what cannot, at once.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let unreadable = |cause| LoadError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    };
+    let name = path.display().to_string();
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > u64::try_from(yaml::MAX_BYTES).unwrap_or(u64::MAX) {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        return Err(refused(Source::new(&name, ""), 0..0, too_large(size)));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    match String::from_utf8(bytes) {
+        Ok(text) => parse(&name, &text),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            let problem = Problem::new(
+                "the file is not UTF-8",
+                "this byte belongs to no character",
+                "save the file as UTF-8",
+            );
+            Err(refused(Source::new(&name, &text), valid..valid, problem))
+        }
+    }
+}
+
+/// Reads a policy from a text; `name` stands for it in messages.
+///
+/// # Errors
+/// The text says something that cannot hold: then all of what cannot, at once. Where the text is not YAML
+/// at all, that is the only error.
+pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
+    if text.len() > yaml::MAX_BYTES {
+        return Err(refused(Source::new(name, ""), 0..0, too_large(text.len())));
+    }
+    let source = Source::new(name, text);
+    let (mut tree, repeated) = match yaml::read(&source) {
+        Ok(read) => read,
+        Err((span, problem)) => return Err(refused(source, span, problem)),
+    };
+    let (spec, wrong) = decode::<spec::Policy>(&mut tree, &source);
+    let misread = tree.struck;
+
+    let mut errors: Vec<Error> = repeated
+        .into_iter()
+        .map(|(span, problem)| Error::new(problem.at(&source, span, crate::Path::root())))
+        .chain(wrong.into_iter().map(Error::new))
+        .collect();
+    let notes = Notes::new(&source, &tree);
+    // Where the whole document is something else, every further word would be noise.
+    let policy = if misread {
+        None
+    } else {
+        resolve::policy(&notes.root(), &spec)
+    };
+    let (noted, mut warnings, settings) = notes.into_parts();
+    if !misread {
+        errors.extend(noted);
+    }
+    errors.sort_by_key(|error| error.finding().place.span.start);
+    warnings.sort_by_key(|warning| warning.finding().place.span.start);
+    match policy {
+        Some(policy) if errors.is_empty() => Ok(Loaded {
+            policy,
+            warnings,
+            settings,
+            source,
+        }),
+        _ => Err(LoadError::Invalid(Invalid {
+            source,
+            errors,
+            warnings,
+        })),
+    }
+}
+
+/// The policy of a proxy that was given no file, only the URL behind it: one route, one retry where it is
+/// safe, a breaker with its defaults, and nothing that would change an answer.
+///
+/// # Errors
+/// `url` is not `http://host:port`.
+pub fn in_front_of(url: &str) -> Result<Loaded, LoadError> {
+    // As a JSON string it is one YAML scalar whatever it holds.
+    let url = serde_json::Value::from(url);
+    let text = format!(
+        "version: 1\n\
+         service: proxy\n\
+         dependencies:\n\
+         \x20 upstream:\n\
+         \x20   deadline: 15s\n\
+         \x20   attempt_timeout: 7s\n\
+         \x20   retry: {{}}\n\
+         \x20   breaker: {{}}\n\
+         proxy:\n\
+         \x20 upstreams:\n\
+         \x20   upstream: {{ url: {url} }}\n\
+         \x20 routes:\n\
+         \x20   - upstream: upstream\n"
+    );
+    parse("--upstream", &text)
+}
+
+fn refused(source: Source, span: std::ops::Range<usize>, problem: Problem) -> LoadError {
+    let error = Error::new(problem.at(&source, span, crate::Path::root()));
+    LoadError::Invalid(Invalid {
+        source,
+        errors: vec![error],
+        warnings: Vec::new(),
+    })
+}
+
+fn too_large(size: usize) -> Problem {
+    let most = yaml::MAX_BYTES;
+    Problem::new(
+        "too large for a policy file",
+        format!("{size} bytes, and at most {most} are read"),
+        "name the policy file; if this is one, split it by service",
+    )
+}
