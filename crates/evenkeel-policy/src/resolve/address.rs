@@ -82,7 +82,7 @@ pub(super) fn http_url(text: &str) -> Result<(String, u16), Problem> {
         ));
     };
     let port = match port.parse::<u16>() {
-        Ok(port) if port > 0 && text.is_ascii() => port,
+        Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => number,
         _ => {
             return Err(wrong(
                 &format!("{} is not a port", ticked(port)),

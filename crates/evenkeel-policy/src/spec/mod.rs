@@ -5,6 +5,7 @@
 //! [`resolve`](crate::resolve). Their documentation is what editors show: it becomes the descriptions of
 //! the JSON schema.
 
+mod choice;
 mod dependency;
 mod proxy;
 mod scalar;
@@ -14,12 +15,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use choice::{OneOrMany, OrNone};
 pub use dependency::{
     Backoff, Breaker, Budget, Bulkhead, Dependency, FailureRate, Growth, Jitter, Open, Preset,
     Probes, Retry,
 };
 pub use proxy::{Bounds, Drain, Fallback, LastGood, Match, Proxy, Route, StaticAnswer, Upstream};
-pub use scalar::{Count, Duration, OneOrMany, OrNone, Ratio, Size};
+pub use scalar::{Count, Duration, Ratio, Size};
 
 /// One policy for all that a service calls: how long, how often, how many at once, and what instead.
 ///
