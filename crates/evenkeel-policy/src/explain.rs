@@ -45,18 +45,20 @@ impl fmt::Display for Origin {
 /// The settings as a table of three columns: setting, value, origin.
 #[must_use]
 pub fn table(settings: &[Setting]) -> String {
-    let rows: Vec<_> = settings
-        .iter()
-        .map(|setting| {
-            [
-                setting.path.to_string(),
-                setting.value.clone(),
-                setting.origin.to_string(),
-            ]
-        })
-        .collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let (first, second) = (width(0).unwrap_or(0), width(1).unwrap_or(0));
+    let head = ["SETTING", "VALUE", "ORIGIN"].map(str::to_owned);
+    let body = settings.iter().map(|setting| {
+        [
+            setting.path.to_string(),
+            setting.value.clone(),
+            setting.origin.to_string(),
+        ]
+    });
+    let rows: Vec<_> = std::iter::once(head).chain(body).collect();
+    let width = |column: usize| {
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        widths.max().unwrap_or_default()
+    };
+    let (first, second) = (width(0), width(1));
     rows.iter()
         .map(|[path, value, origin]| format!("{path:first$}  {value:second$}  {origin}\n"))
         .collect()

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
 
 use crate::path::Path;
 use crate::render::{self, Look};
@@ -116,7 +115,7 @@ pub enum LoadError {
     #[non_exhaustive]
     Unreadable {
         /// Which file.
-        path: PathBuf,
+        name: String,
         /// What the operating system said.
         cause: io::Error,
     },
@@ -155,15 +154,12 @@ impl LoadError {
     #[must_use]
     pub fn render(&self, look: Look) -> String {
         match self {
-            Self::Unreadable { path, cause } => {
-                let path = path.display();
-                render::unplaced(
-                    look,
-                    &format!("cannot read the policy file {path}"),
-                    &cause.to_string(),
-                    "name a file that exists and that this user may read",
-                )
-            }
+            Self::Unreadable { name, cause } => render::unplaced(
+                look,
+                &format!("cannot read the policy file {name}"),
+                &cause.to_string(),
+                "name a file that exists and that this user may read",
+            ),
             Self::Invalid(Invalid {
                 source,
                 errors,

@@ -1,5 +1,7 @@
 //! From a file to a policy, or to everything that is wrong with it.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use crate::Policy;
@@ -39,19 +41,35 @@ impl Loaded {
 /// # Errors
 /// The file cannot be read, or says something that cannot hold: then all of what cannot, at once.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let unreadable = |cause| LoadError::Unreadable {
-        path: path.to_owned(),
-        cause,
-    };
     let name = path.display().to_string();
-    let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if size > u64::try_from(yaml::MAX_BYTES).unwrap_or(u64::MAX) {
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        return Err(refused(Source::new(&name, ""), 0..0, too_large(size)));
+    match File::open(path) {
+        Ok(file) => read(&name, file),
+        Err(cause) => Err(LoadError::Unreadable { name, cause }),
     }
-    let bytes = std::fs::read(path).map_err(unreadable)?;
+}
+
+/// Reads a policy from wherever it comes; `name` stands for it in messages. No more is read than a policy
+/// may have.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(name: &str, from: impl Read) -> Result<Loaded, LoadError> {
+    // One byte more than allowed tells a file that is too large from one that just fits.
+    let most = u64::try_from(yaml::MAX_BYTES)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    let mut bytes = Vec::new();
+    if let Err(cause) = from.take(most).read_to_end(&mut bytes) {
+        return Err(LoadError::Unreadable {
+            name: name.to_owned(),
+            cause,
+        });
+    }
+    if bytes.len() > yaml::MAX_BYTES {
+        return Err(too_large(name));
+    }
     match String::from_utf8(bytes) {
-        Ok(text) => parse(&name, &text),
+        Ok(text) => parse(name, &text),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes());
@@ -60,7 +78,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
                 "this byte belongs to no character",
                 "save the file as UTF-8",
             );
-            Err(refused(Source::new(&name, &text), valid..valid, problem))
+            Err(refused(Source::new(name, &text), valid..valid, problem))
         }
     }
 }
@@ -72,7 +90,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// at all, that is the only error.
 pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
     if text.len() > yaml::MAX_BYTES {
-        return Err(refused(Source::new(name, ""), 0..0, too_large(text.len())));
+        return Err(too_large(name));
     }
     let source = Source::new(name, text);
     let (mut tree, repeated) = match yaml::read(&source) {
@@ -150,11 +168,12 @@ fn refused(source: Source, span: std::ops::Range<usize>, problem: Problem) -> Lo
     })
 }
 
-fn too_large(size: usize) -> Problem {
+fn too_large(name: &str) -> LoadError {
     let most = yaml::MAX_BYTES;
-    Problem::new(
+    let problem = Problem::new(
         "too large for a policy file",
-        format!("{size} bytes, and at most {most} are read"),
+        format!("at most {most} bytes are read"),
         "name the policy file; if this is one, split it by service",
-    )
+    );
+    refused(Source::new(name, ""), 0..0, problem)
 }
