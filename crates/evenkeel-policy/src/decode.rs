@@ -47,6 +47,15 @@ where
             break;
         }
     }
+    if findings.len() >= MOST_ERRORS {
+        let enough = Problem::new(
+            "there is more, but reading stopped here",
+            format!("{MOST_ERRORS} errors are enough"),
+            "mend these first; if this is no policy file, name the one that is",
+        );
+        let end = findings.last().map_or(0..0, |last| last.place.span.clone());
+        findings.push(enough.at(source, end, Path::root()));
+    }
     (T::default(), findings)
 }
 
@@ -254,8 +263,8 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
                 items: items.iter().enumerate(),
                 path: self.path,
             }),
-            Value::Map(entries) => visitor.visit_map(Entries {
-                entries: entries.iter(),
+            Value::Map(map) => visitor.visit_map(Entries {
+                entries: map.entries().iter(),
                 value: None,
                 path: self.path,
             }),
@@ -288,8 +297,8 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
                 value: None,
                 path: self.path,
             },
-            Value::Map(entries) => {
-                let mut shown = entries.iter().filter(|entry| !entry.node.struck);
+            Value::Map(map) => {
+                let mut shown = map.entries().iter().filter(|entry| !entry.node.struck);
                 match (shown.next(), shown.next()) {
                     (Some(Entry { key, node, .. }), None) => Choice {
                         name: key,

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::Policy;
 use crate::decode::decode;
 use crate::explain::Setting;
-use crate::finding::{Error, Invalid, LoadError, Problem, Warning};
+use crate::finding::{Error, Finding, Invalid, LoadError, Problem, Warning};
 use crate::render::{self, Look};
 use crate::resolve;
 use crate::resolve::scope::Notes;
@@ -78,7 +78,9 @@ pub fn read(name: &str, from: impl Read) -> Result<Loaded, LoadError> {
                 "this byte belongs to no character",
                 "save the file as UTF-8",
             );
-            Err(refused(Source::new(name, &text), valid..valid, problem))
+            let source = Source::new(name, &text);
+            let finding = problem.at(&source, valid..valid, crate::Path::root());
+            Err(refused(finding, source))
         }
     }
 }
@@ -95,14 +97,14 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
     let source = Source::new(name, text);
     let (mut tree, repeated) = match yaml::read(&source) {
         Ok(read) => read,
-        Err((span, problem)) => return Err(refused(source, span, problem)),
+        Err(refusal) => return Err(refused(refusal.at(&source), source)),
     };
     let (spec, wrong) = decode::<spec::Policy>(&mut tree, &source);
     let misread = tree.struck;
 
     let mut errors: Vec<Error> = repeated
         .into_iter()
-        .map(|(span, problem)| Error::new(problem.at(&source, span, crate::Path::root())))
+        .map(|refusal| Error::new(refusal.at(&source)))
         .chain(wrong.into_iter().map(Error::new))
         .collect();
     let notes = Notes::new(&source, &tree);
@@ -159,11 +161,10 @@ pub fn in_front_of(url: &str) -> Result<Loaded, LoadError> {
     parse("--upstream", &text)
 }
 
-fn refused(source: Source, span: std::ops::Range<usize>, problem: Problem) -> LoadError {
-    let error = Error::new(problem.at(&source, span, crate::Path::root()));
+fn refused(finding: Finding, source: Source) -> LoadError {
     LoadError::Invalid(Invalid {
         source,
-        errors: vec![error],
+        errors: vec![Error::new(finding)],
         warnings: Vec::new(),
     })
 }
@@ -175,5 +176,6 @@ fn too_large(name: &str) -> LoadError {
         format!("at most {most} bytes are read"),
         "name the policy file; if this is one, split it by service",
     );
-    refused(Source::new(name, ""), 0..0, problem)
+    let source = Source::new(name, "");
+    refused(problem.at(&source, 0..0, crate::Path::root()), source)
 }

@@ -31,12 +31,15 @@ pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    /// Among more than this, the nearest is no longer likely the one that was meant.
+    const MOST: usize = 200;
     if word.chars().count() > LONGEST {
         return None;
     }
     let meant = word.to_lowercase().replace('-', "_");
     candidates
         .into_iter()
+        .take(MOST)
         .map(|candidate| {
             let against = candidate.to_lowercase().replace('-', "_");
             (strsim::osa_distance(&meant, &against), candidate)

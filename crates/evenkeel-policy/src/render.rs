@@ -24,18 +24,42 @@ impl Look {
     }
 }
 
+/// Nobody reads more of them than this.
+const MOST_SHOWN: usize = 100;
+
 pub(crate) fn errors(look: Look, source: &Source, errors: &[Error]) -> String {
-    errors
-        .iter()
-        .map(|error| one(look, source, Level::ERROR, error.finding()))
-        .collect()
+    all(
+        look,
+        source,
+        Level::ERROR,
+        errors.iter().map(Error::finding),
+    )
 }
 
 pub(crate) fn warnings(look: Look, source: &Source, warnings: &[Warning]) -> String {
-    warnings
-        .iter()
-        .map(|warning| one(look, source, Level::WARNING, warning.finding()))
-        .collect()
+    all(
+        look,
+        source,
+        Level::WARNING,
+        warnings.iter().map(Warning::finding),
+    )
+}
+
+fn all<'a>(
+    look: Look,
+    source: &Source,
+    level: Level<'a>,
+    findings: impl ExactSizeIterator<Item = &'a Finding>,
+) -> String {
+    let more = findings.len().saturating_sub(MOST_SHOWN);
+    let mut report: String = findings
+        .take(MOST_SHOWN)
+        .map(|finding| one(look, source, level.clone(), finding))
+        .collect();
+    if more > 0 {
+        report.push_str(&format!("… and {more} more\n\n"));
+    }
+    report
 }
 
 fn one(look: Look, source: &Source, level: Level<'_>, finding: &Finding) -> String {

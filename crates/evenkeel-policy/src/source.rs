@@ -32,9 +32,14 @@ impl Source {
         &self.text
     }
 
+    /// The line of a byte, counted from one.
+    pub(crate) fn line_of(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset).max(1)
+    }
+
     /// Line and column, both counted from one, columns in characters.
     pub(crate) fn line_column(&self, offset: usize) -> (usize, usize) {
-        let line = self.lines.partition_point(|start| *start <= offset).max(1);
+        let line = self.line_of(offset);
         let start = self.line_start(line);
         let before = self.text.get(start..offset).unwrap_or_default();
         (
@@ -80,7 +85,7 @@ impl Source {
     pub(crate) fn excerpt(&self, span: &Range<usize>) -> Excerpt<'_> {
         /// Bytes shown on either side of the span in a line that is too long to show.
         const AROUND: usize = 60;
-        let (line, _) = self.line_column(span.start);
+        let line = self.line_of(span.start);
         let (start, text) = (self.line_start(line), self.line(line));
         let from = text.floor_char_boundary(span.start.saturating_sub(start).min(text.len()));
         let to = text.floor_char_boundary(span.end.saturating_sub(start).clamp(from, text.len()));

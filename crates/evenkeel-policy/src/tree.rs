@@ -1,5 +1,6 @@
 //! The document as it was written: values, and where each of them stands.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::path::{Path, Step};
@@ -24,7 +25,28 @@ pub(crate) enum Value {
     Float(f64),
     Text(String),
     List(Vec<Node>),
-    Map(Vec<Entry>),
+    Map(Map),
+}
+
+/// A mapping, in the order written.
+#[derive(Debug, Clone)]
+pub(crate) struct Map {
+    entries: Vec<Entry>,
+    /// Where in `entries` a key stands: a file may have thousands of them under one key.
+    by_key: BTreeMap<String, usize>,
+}
+
+impl Map {
+    /// The entries, of which no two have the same key.
+    pub(crate) fn new(entries: Vec<Entry>) -> Self {
+        let keys = entries.iter().map(|entry| entry.key.clone());
+        let by_key = keys.enumerate().map(|(at, key)| (key, at)).collect();
+        Self { entries, by_key }
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
 }
 
 /// One line of a mapping.
@@ -38,7 +60,7 @@ pub(crate) struct Entry {
 impl Node {
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         match &self.value {
-            Value::Map(entries) => entries.iter().find(|entry| entry.key == key),
+            Value::Map(map) => map.entries.get(*map.by_key.get(key)?),
             _ => None,
         }
     }
@@ -66,10 +88,11 @@ impl Node {
         let mut node = self;
         for step in steps {
             let next = match (step, &mut node.value) {
-                (Step::Key(key), Value::Map(entries)) => entries
-                    .iter_mut()
-                    .find(|entry| entry.key == *key)
-                    .map(|entry| &mut entry.node),
+                (Step::Key(key), Value::Map(map)) => {
+                    let at = map.by_key.get(key);
+                    at.and_then(|at| map.entries.get_mut(*at))
+                        .map(|entry| &mut entry.node)
+                }
                 (Step::Index(index), Value::List(items)) => items.get_mut(*index),
                 _ => None,
             };

@@ -12,10 +12,11 @@ use serde_saphyr::granit_parser::{Event, Parser};
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Location, Spanned};
 
-use crate::finding::Problem;
+use crate::finding::{Finding, Problem};
+use crate::path::Path;
 use crate::quote::ticked;
 use crate::source::Source;
-use crate::tree::{Entry, Node, Value};
+use crate::tree::{Entry, Map, Node, Value};
 
 /// Bytes of one policy file at most.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
@@ -24,13 +25,24 @@ pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 const MAX_DEPTH: usize = 32;
 
 /// Keys, values and brackets of the file at most, aliases expanded.
-const MAX_EVENTS: usize = 200_000;
+const MAX_EVENTS: usize = 100_000;
 
 /// Events that all aliases together may repeat at most.
 const MAX_REPLAYED: usize = 50_000;
 
 /// What is wrong with the text as YAML, and where.
-pub(crate) type Refusal = (Range<usize>, Problem);
+pub(crate) struct Refusal {
+    pub(crate) span: Range<usize>,
+    /// The root, where the text could not be read so far as to know better.
+    pub(crate) path: Path,
+    pub(crate) problem: Problem,
+}
+
+impl Refusal {
+    pub(crate) fn at(self, source: &Source) -> Finding {
+        self.problem.at(source, self.span, self.path)
+    }
+}
 
 /// Reads `source` into a tree. With it come the keys that are written twice, of which the tree holds the
 /// first.
@@ -92,16 +104,14 @@ fn node(source: &Source, raw: Raw, location: &Location) -> Node {
                 .map(|item| node(source, item.value, &item.defined))
                 .collect(),
         ),
-        Raw::Map(entries) => Value::Map(
-            entries
-                .into_iter()
-                .map(|(key, value)| Entry {
-                    key: key.value,
-                    key_span: span(source, &key.defined),
-                    node: node(source, value.value, &value.defined),
-                })
-                .collect(),
-        ),
+        Raw::Map(entries) => {
+            let entries = entries.into_iter().map(|(key, value)| Entry {
+                key: key.value,
+                key_span: span(source, &key.defined),
+                node: node(source, value.value, &value.defined),
+            });
+            Value::Map(Map::new(entries.collect()))
+        }
     };
     Node {
         value,
@@ -166,7 +176,11 @@ fn refusal(source: &Source, error: &serde_saphyr::Error) -> Refusal {
              contains `: ` or ` #`",
         ),
     };
-    (at, problem)
+    Refusal {
+        span: at,
+        path: Path::root(),
+        problem,
+    }
 }
 
 fn repeated(key: &str) -> Problem {
@@ -180,47 +194,38 @@ fn repeated(key: &str) -> Problem {
 /// Every key that a mapping of the text has twice. Aliases are not followed: what they repeat is
 /// reported where it is written.
 fn repeated_keys(source: &Source) -> Vec<Refusal> {
-    /// A mapping that is open, and the keys it had so far; none for a list.
-    struct Open {
-        keys: Option<BTreeSet<String>>,
-        at_key: bool,
-    }
-    fn value_ended(open: &mut [Open]) {
-        if let Some(open) = open.last_mut() {
-            open.at_key = !open.at_key;
-        }
-    }
-
     let mut open: Vec<Open> = Vec::new();
     let mut found = Vec::new();
     for event in Parser::new_from_str(source.text()) {
         let Ok((event, span)) = event else { break };
         match event {
             Event::Scalar(text, ..) => {
-                if let Some(Open {
-                    keys: Some(keys),
-                    at_key: true,
+                if let Some(Open::Map {
+                    keys,
+                    key: key @ None,
                 }) = open.last_mut()
-                    && text != "<<"
-                    && !keys.insert(text.to_string())
                 {
-                    let start = span.start.byte_offset().unwrap_or_default();
-                    let end = span.end.byte_offset().unwrap_or(start);
-                    found.push((start..end, repeated(&text)));
+                    *key = Some(text.to_string());
+                    if text != "<<" && !keys.insert(text.to_string()) {
+                        let start = span.start.byte_offset().unwrap_or_default();
+                        let end = span.end.byte_offset().unwrap_or(start);
+                        let (path, problem) = (path_of(&open), repeated(&text));
+                        found.push(Refusal {
+                            span: start..end,
+                            path,
+                            problem,
+                        });
+                    }
+                } else {
+                    value_ended(&mut open);
                 }
-                value_ended(&mut open);
             }
             Event::Alias(..) => value_ended(&mut open),
-            Event::MappingStart(..) => {
-                open.push(Open {
-                    keys: Some(BTreeSet::new()),
-                    at_key: true,
-                });
-            }
-            Event::SequenceStart(..) => open.push(Open {
-                keys: None,
-                at_key: false,
+            Event::MappingStart(..) => open.push(Open::Map {
+                keys: BTreeSet::new(),
+                key: None,
             }),
+            Event::SequenceStart(..) => open.push(Open::List { items: 0 }),
             Event::MappingEnd | Event::SequenceEnd => {
                 open.pop();
                 value_ended(&mut open);
@@ -229,6 +234,32 @@ fn repeated_keys(source: &Source) -> Vec<Refusal> {
         }
     }
     found
+}
+
+/// What is open around the place that the events have come to.
+enum Open {
+    /// The keys so far, and the one whose value comes next.
+    Map {
+        keys: BTreeSet<String>,
+        key: Option<String>,
+    },
+    /// The items that have ended.
+    List { items: usize },
+}
+
+fn value_ended(open: &mut [Open]) {
+    match open.last_mut() {
+        Some(Open::Map { key, .. }) => *key = None,
+        Some(Open::List { items }) => *items += 1,
+        None => {}
+    }
+}
+
+fn path_of(open: &[Open]) -> Path {
+    open.iter().fold(Path::root(), |path, open| match open {
+        Open::Map { key, .. } => path.key(key.as_deref().unwrap_or_default()),
+        Open::List { items } => path.index(*items),
+    })
 }
 
 /// A value as the library hands it out.

@@ -77,7 +77,7 @@ impl<'t> Scope<'t> {
     /// Whether an empty mapping or list is written here, or nothing.
     pub(crate) fn is_empty(&self) -> bool {
         match self.notes.tree.at(&self.path).map(|node| &node.value) {
-            Some(Value::Map(entries)) => entries.is_empty(),
+            Some(Value::Map(map)) => map.entries().is_empty(),
             Some(Value::List(items)) => items.is_empty(),
             Some(_) => false,
             None => true,
@@ -113,7 +113,7 @@ impl<'t> Scope<'t> {
     /// The line of what is written here or, where nothing is, of what is around it.
     pub(crate) fn line(&self) -> usize {
         let span = self.notes.tree.span_of(&self.path);
-        self.notes.source.line_column(span.start).0
+        self.notes.source.line_of(span.start)
     }
 
     fn finding(&self, problem: Problem) -> Finding {

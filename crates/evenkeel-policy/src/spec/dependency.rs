@@ -9,7 +9,6 @@ use super::{Count, Duration, OrNone, Ratio};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of a dependency, such as `{ deadline: 1s }`"
 )]
 pub struct Dependency {
@@ -36,7 +35,6 @@ pub struct Dependency {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of `retry`, such as `{ attempts: 3 }`"
 )]
 pub struct Retry {
@@ -66,7 +64,6 @@ pub struct Retry {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of a back-off, such as `{ initial: 50ms }`"
 )]
 pub struct Backoff {
@@ -126,7 +123,6 @@ pub enum Jitter {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of a retry budget, such as `{ ratio: 0.2 }`, or `none`"
 )]
 pub struct Budget {
@@ -156,7 +152,6 @@ pub struct Budget {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of a breaker: `{}` for the defaults"
 )]
 pub struct Breaker {
@@ -194,7 +189,6 @@ pub enum Preset {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of a failure rate, such as `{ threshold: 0.5 }`, or `none`"
 )]
 pub struct FailureRate {
@@ -219,7 +213,6 @@ pub struct FailureRate {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of the open state, such as `{ initial: 1s }`"
 )]
 pub struct Open {
@@ -240,7 +233,6 @@ pub struct Open {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of the probes, such as `{ concurrent: 1 }`"
 )]
 pub struct Probes {
@@ -269,13 +261,12 @@ pub struct Probes {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of a bulkhead, such as `{ limit: 40 }`"
 )]
 pub struct Bulkhead {
     /// Attempts in flight at most. A starting point: calls per second at peak, times the seconds that a
     /// call takes at p99, times one and a half.
-    #[schemars(required, with = "Count", range(min = 1))]
+    #[schemars(required, range(min = 1))]
     pub limit: Option<Count>,
     /// Callers that may wait for a slot at most; 0 rejects at once. Default: as many as `limit`, at most
     /// 100.

@@ -29,13 +29,12 @@ pub use scalar::{Count, Duration, Ratio, Size};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "a policy: `version: 1`, `service`, `dependencies`, `proxy`"
 )]
 #[schemars(title = "evenkeel policy", rename = "Policy")]
 pub struct Policy {
     /// The version of this format: 1.
-    #[schemars(required, with = "Count", range(min = 1, max = 1))]
+    #[schemars(required, range(min = 1, max = 1))]
     pub version: Option<Count>,
     /// The service that calls: lower-case letters, digits and hyphens. It is mixed into the seed of
     /// every random choice, so that two services with equal settings do not retry in step, and it is the
@@ -43,7 +42,7 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     /// What the service calls, by name. The name is the `dependency` label of every metric.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dependencies: BTreeMap<String, Dependency>,
     /// The proxy that stands between the service and its dependencies.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,6 @@ use super::{Count, Duration, OneOrMany, OrNone, Size};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of the proxy: `upstreams` and `routes`"
 )]
 pub struct Proxy {
@@ -26,10 +25,12 @@ pub struct Proxy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
     /// The servers behind the proxy, by name.
-    #[schemars(required, with = "BTreeMap<String, Upstream>", extend("minProperties" = 1))]
+    #[serde(default)]
+    #[schemars(!default, extend("minProperties" = 1))]
     pub upstreams: BTreeMap<String, Upstream>,
     /// Which request goes where. They are tried in the order written, and the first that matches holds.
-    #[schemars(required, with = "Vec<Route>", length(min = 1))]
+    #[serde(default)]
+    #[schemars(!default, length(min = 1))]
     pub routes: Vec<Route>,
     /// What the proxy spends on its clients before any dependency is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +41,6 @@ pub struct Proxy {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of `drain`, such as `{ delay: 5s, timeout: 20s }`"
 )]
 pub struct Drain {
@@ -62,7 +62,6 @@ pub struct Drain {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of an upstream, such as `{ url: http://127.0.0.1:8081 }`"
 )]
 pub struct Upstream {
@@ -82,7 +81,6 @@ pub struct Upstream {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "a route, such as `{ match: { path_prefix: / }, upstream: … }`"
 )]
 pub struct Route {
@@ -93,7 +91,7 @@ pub struct Route {
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
     pub matches: Option<Match>,
     /// Where they go: the name of an upstream.
-    #[schemars(required, with = "String")]
+    #[schemars(required)]
     pub upstream: Option<String>,
     /// Tighter than the dependency's deadline, for these requests.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,7 +114,6 @@ pub struct Route {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "what a request must be, such as `{ path_prefix: / }`"
 )]
 pub struct Match {
@@ -138,7 +135,6 @@ pub struct Match {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "a fallback, such as `{ static: { body: \"[]\" } }` or `{ last_good: {} }`"
 )]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
@@ -155,7 +151,6 @@ pub struct Fallback {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "an answer, such as `{ status: 200, body: \"[]\" }`"
 )]
 pub struct StaticAnswer {
@@ -175,7 +170,6 @@ pub struct StaticAnswer {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of `last_good`: `{}` for the defaults"
 )]
 pub struct LastGood {
@@ -188,7 +182,6 @@ pub struct LastGood {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    default,
     expecting = "the settings of `bounds`, such as `{ max_connections: 10000 }`"
 )]
 pub struct Bounds {

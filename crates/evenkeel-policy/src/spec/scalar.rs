@@ -277,7 +277,7 @@ impl JsonSchema for Ratio {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "number", "minimum": 0, "multipleOf": 0.001 })
+        json_schema!({ "type": "number", "minimum": 0 })
     }
 }
 
