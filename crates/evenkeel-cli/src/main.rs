@@ -1,8 +1,10 @@
 //! The `evenkeel` command: one file per verb, no logic of its own.
 
+mod check;
 mod drill;
 mod drill_role;
 mod exit;
+mod schema;
 
 use clap::{Parser, Subcommand};
 
@@ -19,15 +21,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Check(check::Check),
     Drill(drill::Drill),
     /// Plays one service of a drill; started by the drill itself.
     #[command(hide = true)]
     DrillRole(drill_role::DrillRole),
+    /// Prints the schema that editors and the repository's own check use.
+    #[command(hide = true)]
+    Schema(schema::Schema),
 }
 
 fn main() -> Exit {
     match Cli::parse().verb {
+        Verb::Check(verb) => check::run(&verb),
         Verb::Drill(verb) => drill::run(&verb),
         Verb::DrillRole(verb) => drill_role::run(verb),
+        Verb::Schema(verb) => schema::run(&verb),
     }
 }
