@@ -37,7 +37,7 @@ Examples:
   evenkeel drill cascade --json > cascade.json")]
 struct Cascade {
     /// Length of both runs together, 20s to 20m; below 50s recovery cannot be judged.
-    #[arg(long, value_name = "TIME", default_value = "56s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "58s", value_parser = duration)]
     duration: Duration,
     /// Pages asked for per second.
     #[arg(long, value_name = "N", default_value_t = cascade::DEFAULT_RATE,

@@ -6,8 +6,8 @@
 //! * [`fate`]: the closed set of labels for how a request ended,
 //! * [`finding`]: a reported problem, with the evidence it rests on,
 //! * [`table`]: plain text tables for terminals and logs,
-//! * [`chart`]: line and area charts, timeline bands and sparklines as inline SVG, readable in
-//!   light and dark and without relying on colour.
+//! * [`chart`]: line and area charts, timeline bands and sparklines as inline SVG, for light and
+//!   dark and for people who tell few colours apart.
 //!
 //! Deliberately absent: any judgement, any input or output, any knowledge of where figures come
 //! from. Values go in, text comes out. Besides serde nothing is needed.

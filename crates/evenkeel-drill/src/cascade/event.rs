@@ -23,7 +23,7 @@ pub(super) fn of(story: &Story, run: &Run) -> Vec<Event> {
         events.push(Event {
             at_s: at_s - injection,
             text,
-        })
+        });
     };
     if let Some(at) = run.injected_at_s {
         let (median, slow) = (story.median_ms, story.slow_ms);
@@ -38,6 +38,7 @@ pub(super) fn of(story: &Story, run: &Run) -> Vec<Event> {
     pool(story, run, &mut push);
     breaker(run, &mut push);
     pages(story, run, &mut push);
+    // Stable: of two events of the same moment the cause, pushed first, stays first.
     events.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
     events
 }
@@ -89,6 +90,9 @@ fn breaker(run: &Run, push: &mut impl FnMut(f64, String)) {
 }
 
 fn pages(story: &Story, run: &Run, push: &mut impl FnMut(f64, String)) {
+    // What is known by the second only is never told before its cause, known to the millisecond.
+    let injected = run.injected_at_s.unwrap_or_default();
+    let repaired = run.repaired_at_s.unwrap_or_default();
     let fault = story.phases.seconds(Phase::Fault);
     for second in fault.clone() {
         let Some(seen) = run.seconds.get(second as usize) else {
@@ -97,7 +101,7 @@ fn pages(story: &Story, run: &Run, push: &mut impl FnMut(f64, String)) {
         if seen.counts.good() * 2 < seen.counts.offered {
             let share = seen.counts.success_share() * 100.0;
             push(
-                f64::from(second),
+                f64::from(second).max(injected),
                 format!("collapse: {share:.0} % of this second's pages are of use"),
             );
             break;
@@ -114,12 +118,17 @@ fn pages(story: &Story, run: &Run, push: &mut impl FnMut(f64, String)) {
             .iter()
             .position(|second| second.counts.degraded > 0);
         let first = u32::try_from(first.unwrap_or_default()).unwrap_or_default();
+        let at = if first == fault.start {
+            injected
+        } else {
+            f64::from(first)
+        };
         push(
-            f64::from(first.max(fault.start)),
+            at,
             format!("pages without recommendations, labelled as such, begin: {degraded} in all"),
         );
     }
-    let back = |seconds: u32| f64::from(story.phases.repair() + seconds);
+    let back = |seconds: u32| f64::from(story.phases.repair() + seconds).max(repaired);
     let what = match run.side {
         Side::Unprotected => "pages",
         Side::Protected => "undegraded pages",

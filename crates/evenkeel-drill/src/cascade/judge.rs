@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::figures::percent;
 use super::outcome::{PhaseSummary, Run};
-use super::text::percent;
 use super::{Phase, Recovery, Side};
 use crate::load::PACE_LIMIT;
 

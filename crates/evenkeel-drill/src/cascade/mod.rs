@@ -17,6 +17,9 @@
 //! one HTML page that needs nothing else.
 
 mod event;
+mod figures;
+#[cfg(test)]
+mod fixture;
 mod html;
 mod judge;
 mod outcome;
@@ -44,7 +47,7 @@ pub use recovery::Recovery;
 use crate::{DrillError, open_files};
 
 /// The length of both runs together, if nothing else is asked for.
-pub const DEFAULT_DURATION: Duration = Duration::from_secs(56);
+pub const DEFAULT_DURATION: Duration = Duration::from_secs(58);
 
 /// Pages asked for per second, if nothing else is asked for: nearly five times what the pool of
 /// the page carries while recommendations are slow, and a load that two cores carry easily.
@@ -157,3 +160,6 @@ pub async fn run(
     }
     Ok(Outcome::of(story, runs))
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,7 +216,7 @@ impl Run {
             seconds: Vec::new(),
             recovery: Recovery::NotSeen,
             slow_calls: None,
-            pace: Record::new(&[0..1], GOOD_WITHIN).pace(),
+            pace: Record::new(&[], GOOD_WITHIN).pace(),
             injected_at_s: None,
             repaired_at_s: None,
             events: Vec::new(),

@@ -66,7 +66,7 @@ pub struct Phases {
 impl Phases {
     /// Divides the length of both runs together, clamped to [`SHORTEST`] and [`LONGEST`].
     ///
-    /// A quarter of each run is fault; most of the rest comes after the repair, because recovery
+    /// Two sevenths of each run are fault; most of the rest comes after the repair, because recovery
     /// must be seen to last for ten seconds.
     #[must_use]
     pub fn of(both_runs: Duration) -> Self {
@@ -74,13 +74,19 @@ impl Phases {
         let each = u32::try_from(each).unwrap_or(u32::MAX);
         let warm_up = 1;
         let before = (each / 9).max(2);
-        let fault = (each / 4).max(4);
+        let fault = (each * 2 / 7).max(4);
         Self {
             warm_up,
             before,
             fault,
             after: each - warm_up - before - fault,
         }
+    }
+
+    /// The length of each phase, in order.
+    #[must_use]
+    pub fn lengths(&self) -> [u32; 4] {
+        [self.warm_up, self.before, self.fault, self.after]
     }
 
     /// The seconds of a phase, from the start of the run.
@@ -137,7 +143,7 @@ mod tests {
             Phases {
                 warm_up: 1,
                 before: 3,
-                fault: 7,
+                fault: 8,
                 after: 17
             }
         );

@@ -1,5 +1,6 @@
 //! One run: load, fault and repair at their times, and somebody who watches.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::outcome::{Moment, Observed, Run, Story};
 use super::stage::Stage;
-use super::{GIVE_UP, GOOD_WITHIN, Phase, Progress, Settings, Side};
+use super::{GIVE_UP, GOOD_WITHIN, Progress, Settings, Side};
 use crate::DrillError;
 use crate::load::{Arrivals, Generator, Record};
 
@@ -37,8 +38,7 @@ pub(super) async fn run(
         seconds: phases.total(),
         rate: settings.rate,
     });
-    let ranges = Phase::ALL.map(|phase| phases.seconds(phase));
-    let record = Arc::new(Record::new(&ranges, GOOD_WITHIN));
+    let record = Arc::new(Record::new(&phases.lengths(), GOOD_WITHIN));
     let mut stage = tokio::select! {
         biased;
         () = stop.as_mut() => return Ok(Run::not_begun(side)),
@@ -99,18 +99,26 @@ impl Scene<'_> {
         let record = Arc::clone(self.record);
         load.spawn(async move { crate::load::run(&generator, start, &record).await });
 
-        let progress = Mutex::new(progress);
-        let tell = |what: &Progress| {
-            (*progress.lock().unwrap_or_else(PoisonError::into_inner))(what);
+        let loaded = async {
+            while load.join_next().await.is_some() {}
+            Ok(())
         };
-        let watched = async {
-            tokio::try_join!(self.fault(start, &tell), self.watch(start), async {
-                self.report(start, &tell).await;
-                Ok(())
-            })
+        let mut reporter = Reporter {
+            scene: self,
+            progress,
+            told: 0,
         };
-        watched.await?;
-        while load.join_next().await.is_some() {}
+        let watched = async { tokio::try_join!(self.fault(start), self.watch(start), loaded) };
+        let watched = tokio::select! {
+            biased;
+            watched = watched => watched,
+            never = reporter.follow(start) => match never {},
+        };
+        watched?;
+        // What the reporter still waited for is known now that every page has ended.
+        while reporter.told < total {
+            reporter.tell_next();
+        }
         let calls = self.stage.calls().await?;
         self.with(|seen| seen.calls = Some(calls));
         Ok(())
@@ -121,16 +129,14 @@ impl Scene<'_> {
     }
 
     /// Injects the fault and repairs it, each at its time, and notes when it took effect.
-    async fn fault(&self, start: Instant, tell: &impl Fn(&Progress)) -> Result<(), DrillError> {
+    async fn fault(&self, start: Instant) -> Result<(), DrillError> {
         let phases = self.story.phases;
         sleep_until(start + Duration::from_secs(phases.injection().into())).await;
         self.stage.inject().await?;
         self.with(|seen| seen.injected_at_s = Some(start.elapsed().as_secs_f64()));
-        tell(&Progress::Injected);
         sleep_until(start + Duration::from_secs(phases.repair().into())).await;
         self.stage.repair().await?;
         self.with(|seen| seen.repaired_at_s = Some(start.elapsed().as_secs_f64()));
-        tell(&Progress::Repaired);
         Ok(())
     }
 
@@ -150,26 +156,48 @@ impl Scene<'_> {
         }
         Ok(())
     }
+}
 
-    /// Tells once a second how the second before last went: only then it is known for every page
+/// Tells how it goes, second by second.
+struct Reporter<'a> {
+    scene: &'a Scene<'a>,
+    progress: &'a mut (dyn FnMut(&Progress) + Send),
+    told: u32,
+}
+
+impl Reporter<'_> {
+    /// Tells each second when the next one is over too: only then it is known for every page
     /// whether it was of use.
-    async fn report(&self, start: Instant, tell: &impl Fn(&Progress)) {
-        let phases = self.story.phases;
-        for second in 0..phases.total() {
-            let over = Duration::from_secs(u64::from(second) + 1);
-            sleep_until(start + over + GOOD_WITHIN).await;
-            let over = over.as_secs_f64();
-            let last = self.with(|seen| {
-                let moments = seen.moments.iter().rev();
-                moments.copied().find(|moment| moment.at_s < over)
-            });
-            tell(&Progress::Second {
-                second,
-                phase: phases.at(second),
-                seen: self.record.second(second),
-                pool_in_use: last.map_or(0, |moment| moment.pool.in_use),
-                breaker: last.and_then(|moment| moment.breaker),
-            });
+    async fn follow(&mut self, start: Instant) -> Infallible {
+        while self.told < self.scene.story.phases.total() {
+            let over = start + Duration::from_secs(u64::from(self.told) + 1);
+            sleep_until(over + GOOD_WITHIN).await;
+            self.tell_next();
         }
+        std::future::pending().await
+    }
+
+    fn tell_next(&mut self) {
+        let second = self.told;
+        let phases = self.scene.story.phases;
+        if second == phases.injection() {
+            (self.progress)(&Progress::Injected);
+        }
+        if second == phases.repair() {
+            (self.progress)(&Progress::Repaired);
+        }
+        let over = f64::from(second + 1);
+        let last = self.scene.with(|seen| {
+            let moments = seen.moments.iter().rev();
+            moments.copied().find(|moment| moment.at_s < over)
+        });
+        (self.progress)(&Progress::Second {
+            second,
+            phase: phases.at(second),
+            seen: self.scene.record.second(second),
+            pool_in_use: last.map_or(0, |moment| moment.pool.in_use),
+            breaker: last.and_then(|moment| moment.breaker),
+        });
+        self.told += 1;
     }
 }

@@ -72,7 +72,7 @@ impl fmt::Display for Progress {
                 write!(f, "  pool {pool_in_use:>3}/{}", super::POOL)?;
                 match breaker {
                     Some(breaker) => write!(f, "  breaker {}", breaker.as_str()),
-                    None => write!(f, "  breaker none"),
+                    None => write!(f, "  breaker -"),
                 }
             }
             Self::Injected => write!(

@@ -77,7 +77,7 @@ mod tests {
 
     /// Four seconds at 100 before, a fault of three at `during`, then `after`.
     fn recovery(during: u64, after: &[u64]) -> Recovery {
-        let goodput = [&[100; 4], &[during; 3], after].concat();
+        let goodput = [&[100; 4][..], &[during; 3], after].concat();
         Recovery::of(&goodput, 0..4, 7)
     }
 

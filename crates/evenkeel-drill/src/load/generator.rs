@@ -133,3 +133,6 @@ impl Drop for UnderWay {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

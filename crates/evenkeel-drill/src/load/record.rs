@@ -221,32 +221,33 @@ pub struct Record {
 }
 
 impl Record {
-    /// An empty record. `phases` are ranges of whole seconds, ascending and without gaps, the
-    /// first beginning at zero. An answer is useful if it was complete within `good_within` of
-    /// the intended start.
-    ///
-    /// # Panics
-    /// If there is no phase.
+    /// An empty record of phases that follow each other, each so many whole seconds long. An
+    /// answer is useful if it was complete within `good_within` of the intended start.
     #[must_use]
-    pub fn new(phases: &[Range<u32>], good_within: Duration) -> Self {
-        let last = phases.last().expect("a run has at least one phase");
-        let seconds = (0..last.end).map(|_| Slot {
+    pub fn new(phase_seconds: &[u32], good_within: Duration) -> Self {
+        let mut end = 0;
+        let mut phases = Vec::with_capacity(phase_seconds.len());
+        for length in phase_seconds {
+            let start = end;
+            end += length;
+            phases.push(Phase {
+                seconds: start..end,
+                corrected: histogram(PHASE_DIGITS),
+                uncorrected: histogram(PHASE_DIGITS),
+            });
+        }
+        let seconds = (0..end).map(|_| Slot {
             counts: Counts::default(),
             latency: histogram(SECOND_DIGITS),
         });
-        let phases = phases.iter().map(|seconds| Phase {
-            seconds: seconds.clone(),
-            corrected: histogram(PHASE_DIGITS),
-            uncorrected: histogram(PHASE_DIGITS),
-        });
-        let state = State {
-            seconds: seconds.collect(),
-            phases: phases.collect(),
-            lag: histogram(PHASE_DIGITS),
-        };
+        let (seconds, lag) = (seconds.collect(), histogram(PHASE_DIGITS));
         Self {
             good_within,
-            state: Mutex::new(state),
+            state: Mutex::new(State {
+                seconds,
+                phases,
+                lag,
+            }),
         }
     }
 
@@ -399,7 +400,7 @@ mod tests {
     }
 
     fn record(samples: &[Sample]) -> Record {
-        let record = Record::new(&[0..1, 1..3], Duration::from_secs(1));
+        let record = Record::new(&[1, 2], Duration::from_secs(1));
         for sample in samples {
             record.offer(sample.intended);
             record.finish(sample);

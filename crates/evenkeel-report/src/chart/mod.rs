@@ -5,7 +5,7 @@
 //! picture to load. It carries classes instead of colours; [`STYLE`] gives them their colours, in
 //! light and in dark, once per page. The colours are those of Okabe and Ito's palette (*Color
 //! Universal Design*, 2008), which people with any of the common kinds of colour blindness tell
-//! apart; lines differ in their dashes too.
+//! apart; lines differ in their dashes too, areas in their lightness.
 //!
 //! Every drawing is a pure function of its values: equal values give equal text, to the byte.
 
@@ -26,7 +26,7 @@ use svg::{Anchor, Canvas, number};
 const WIDTH: f64 = 640.0;
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 14.0;
-const TOP: f64 = 40.0;
+const TOP: f64 = 48.0;
 const BOTTOM: f64 = 30.0;
 /// Room a legend entry takes beside its words.
 const SWATCH: f64 = 16.0;
@@ -270,7 +270,7 @@ impl Chart {
             canvas.text(
                 "ek-span-label",
                 f64::midpoint(from, to),
-                TOP + 14.0,
+                TOP - 5.0,
                 Anchor::Middle,
                 &span.label,
             );

@@ -1,0 +1,210 @@
+//! `evenkeel drill` as a person runs it: real processes, real signals.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use assert_cmd::cargo::cargo_bin;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use tempfile::TempDir;
+
+/// How long a process may take to end after what should end it. It takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A drill in a folder of its own, with its temporary files in another.
+struct Drill {
+    process: Child,
+    stderr: BufReader<ChildStderr>,
+    folder: TempDir,
+    temporary: TempDir,
+}
+
+impl Drill {
+    fn start(arguments: &[&str]) -> Self {
+        let (folder, temporary) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let mut process = Command::new(cargo_bin("evenkeel"))
+            .args(["drill", "cascade"])
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("TMPDIR", temporary.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(process.stderr.take().unwrap());
+        Self {
+            process,
+            stderr,
+            folder,
+            temporary,
+        }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    /// Reads progress until a line contains `word`.
+    fn until(&mut self, word: &str) {
+        let mut read = String::new();
+        loop {
+            let before = read.len();
+            let count = self.stderr.read_line(&mut read).unwrap();
+            assert!(
+                count > 0,
+                "the drill ended before it said {word:?}:\n{read}"
+            );
+            if read[before..].contains(word) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the end and returns exit code and standard output.
+    fn end(mut self) -> (Option<i32>, String, TempDir, TempDir) {
+        let mut stdout = String::new();
+        self.process
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut stdout)
+            .unwrap();
+        let status = self.process.wait().unwrap();
+        (status.code(), stdout, self.folder, self.temporary)
+    }
+}
+
+/// A handle on every process below `pid`, that tells of its end.
+fn descendants(pid: Pid) -> Vec<OwnedFd> {
+    let mut parents = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(Ok(id)) = entry.file_name().to_str().map(str::parse::<i32>) else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        // The name, in parentheses, may contain anything; the parent follows the state after it.
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect();
+        parents.insert(id, fields[1].parse::<i32>().unwrap());
+    }
+    let below = |mut id: i32| {
+        while let Some(parent) = parents.get(&id) {
+            if *parent == pid.as_raw_nonzero().get() {
+                return true;
+            }
+            id = *parent;
+        }
+        false
+    };
+    let ids = parents.keys().filter(|id| below(**id));
+    ids.map(|id| pidfd_open(Pid::from_raw(*id).unwrap(), PidfdFlags::empty()).unwrap())
+        .collect()
+}
+
+/// Waits for the end of every one of `processes`; fails if one outlives the patience.
+fn all_end(processes: &[OwnedFd]) {
+    for process in processes {
+        let patience = Timespec::try_from(PATIENCE).unwrap();
+        let mut ended = [PollFd::new(process, PollFlags::IN)];
+        let events = poll(&mut ended, Some(&patience)).unwrap();
+        assert_eq!(
+            events, 1,
+            "a process of the drill outlived it by {PATIENCE:?}"
+        );
+    }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).unwrap().next().is_none()
+}
+
+#[test]
+fn a_drill_that_is_killed_leaves_no_process_behind() {
+    let mut drill = Drill::start(&["--duration", "20s"]);
+    drill.until("warm-up");
+    let processes = descendants(drill.pid());
+    assert_eq!(processes.len(), 4, "three dependencies and the page");
+    kill_process(drill.pid(), Signal::KILL).unwrap();
+    all_end(&processes);
+    drill.end();
+}
+
+#[test]
+fn a_drill_that_is_asked_to_end_cleans_up_says_that_it_is_partial_and_exits_for_the_signal() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut drill = Drill::start(&["--duration", "20s"]);
+        drill.until("warm-up");
+        let processes = descendants(drill.pid());
+        assert_eq!(processes.len(), 4, "three dependencies and the page");
+        kill_process(drill.pid(), signal).unwrap();
+        let (exit, stdout, folder, temporary) = drill.end();
+        assert_eq!(exit, Some(code));
+        assert!(stdout.starts_with("PARTIAL"), "{stdout}");
+        all_end(&processes);
+        assert!(is_empty(temporary.path()), "temporary files are left");
+        let report = std::fs::read_to_string(folder.path().join("drill-cascade.html")).unwrap();
+        assert!(report.contains("PARTIAL"));
+    }
+}
+
+#[test]
+fn wrong_use_names_the_mistake_exits_with_2_and_starts_nothing() {
+    let cases: [(&[&str], &str); 7] = [
+        (&["--rate", "20"], "42..=500"),
+        (&["--rate", "many"], "invalid"),
+        (&["--duration", "58"], "needs a unit"),
+        (&["--duration", "1.5m"], "whole seconds or minutes"),
+        (&["--duration", "5s"], "from 20s to 20m"),
+        (&["--seed", "now"], "invalid"),
+        (
+            &["--output", "nowhere/report.html"],
+            "there is no folder nowhere",
+        ),
+    ];
+    for (arguments, message) in cases {
+        let mut drill = Drill::start(arguments);
+        let mut said = String::new();
+        drill.stderr.read_to_string(&mut said).unwrap();
+        assert!(said.contains(message), "{arguments:?}: {said}");
+        let (exit, stdout, folder, _) = drill.end();
+        assert_eq!(exit, Some(2), "{arguments:?}");
+        assert_eq!(stdout, "");
+        assert!(is_empty(folder.path()));
+    }
+}
+
+#[test]
+fn help_names_the_stories_and_the_exit_codes() {
+    let help = |arguments: &[&str]| {
+        let output = Command::new(cargo_bin("evenkeel"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let root = help(&["--help"]);
+    assert!(
+        root.contains("drill") && root.contains("130  interrupted"),
+        "{root}"
+    );
+    assert!(
+        !root.contains("drill-role"),
+        "what the drill starts by itself is nobody's verb"
+    );
+    assert!(help(&["drill", "--help"]).contains("cascade"));
+}
