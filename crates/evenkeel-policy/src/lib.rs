@@ -60,6 +60,7 @@ pub use finding::{Error, Finding, Invalid, LoadError, Place, Warning};
 pub use load::{Loaded, in_front_of, load, parse, read};
 pub use name::Name;
 pub use path::Path;
+pub use quote::suggestion;
 pub use render::Look;
 
 /// A policy file, resolved: every value valid, every name known, every default filled in.

@@ -50,7 +50,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// "did you mean `x`?" or, where nothing is near, what there is to choose from.
-pub(crate) fn suggestion(word: &str, candidates: &[&str], none: &str) -> String {
+pub fn suggestion(word: &str, candidates: &[&str], none: &str) -> String {
     if let Some(near) = nearest(word, candidates.iter().copied()) {
         return format!("did you mean {}?", ticked(near));
     }

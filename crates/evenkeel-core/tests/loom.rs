@@ -1,0 +1,281 @@
+//! Every interleaving of up to three threads, for each word that threads share.
+//!
+//! `cargo xtask loom` runs these, and then once more per protocol with its exchange broken into a load and
+//! a store: the models named after that protocol must fail then.
+//!
+//! The bound: three preemptions per execution (`LOOM_MAX_PREEMPTIONS=3`). Every race here needs at most two
+//! threads that interrupt each other once; a third preemption covers one of them coming back.
+#![cfg(evenkeel_loom)]
+
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use evenkeel_core::breaker::{self, Breaker, State};
+use evenkeel_core::budget::{self, Budget, Cost};
+use evenkeel_core::bulkhead::{self, Bulkhead};
+use evenkeel_core::entropy::Entropy;
+use evenkeel_core::outcome::Outcome;
+use evenkeel_core::ratio::Ratio;
+use evenkeel_core::stripe::Stripe;
+use evenkeel_core::time::Instant;
+use loom::model;
+use loom::thread;
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(millis)
+}
+
+/// Opens after `consecutive` failures for exactly a second; `probes` at once; one success closes.
+fn breaker(consecutive: u32, probes: u8) -> Breaker {
+    let mut config = breaker::Config::classic();
+    config.consecutive = Some(consecutive);
+    config.open.initial = Duration::from_secs(1);
+    config.open.max = Duration::from_secs(1);
+    config.probes.concurrent = probes;
+    config.probes.lease = Duration::from_millis(100);
+    Breaker::new(config, "loom", 1)
+}
+
+fn acquire(breaker: &Breaker, millis: u64) -> Option<breaker::Permit> {
+    breaker.try_acquire(at(millis), &mut Entropy::new(1)).ok()
+}
+
+fn open(breaker: &Breaker) {
+    while breaker.snapshot(at(0)).state == State::Closed {
+        if let Some(permit) = acquire(breaker, 0) {
+            permit.finish(at(0), Outcome::Failure);
+        }
+    }
+}
+
+/// Runs `act` on `threads` threads, this one among them, and answers what each did.
+fn together<T: 'static>(threads: u64, act: impl Fn(u64) -> T + Clone + Send + 'static) -> Vec<T>
+where
+    T: Send,
+{
+    let others: Vec<_> = (1..threads)
+        .map(|number| {
+            let act = act.clone();
+            thread::spawn(move || act(number))
+        })
+        .collect();
+    let mut all = vec![act(0)];
+    all.extend(others.into_iter().map(|other| other.join().unwrap()));
+    all
+}
+
+#[test]
+fn loom_breaker_admits_exactly_its_probes() {
+    model(|| {
+        let breaker = breaker(1, 1);
+        open(&breaker);
+        let shared = breaker.clone();
+        let admitted = together(2, move |_| acquire(&shared, 1_000));
+        assert_eq!(admitted.iter().flatten().count(), 1);
+        assert_eq!(breaker.snapshot(at(1_000)).probes, 1);
+    });
+}
+
+#[test]
+fn loom_breaker_counts_two_probes_as_two() {
+    model(|| {
+        let breaker = breaker(1, 2);
+        open(&breaker);
+        let shared = breaker.clone();
+        let admitted = together(3, move |_| acquire(&shared, 1_000));
+        assert_eq!(admitted.iter().flatten().count(), 2);
+    });
+}
+
+#[test]
+fn loom_breaker_opens_once_however_many_failures_race() {
+    model(|| {
+        let breaker = breaker(2, 1);
+        let shared = breaker.clone();
+        let moved = together(2, move |_| {
+            acquire(&shared, 0).and_then(|permit| permit.finish(at(0), Outcome::Failure))
+        });
+        // Both failures count, in whichever order: the second one opens the circuit, and only that.
+        assert_eq!(moved.iter().flatten().count(), 1);
+        assert_eq!(breaker.snapshot(at(0)).entered, [0, 1, 0]);
+    });
+}
+
+#[test]
+fn loom_breaker_resolves_each_lease_once() {
+    model(|| {
+        let breaker = breaker(1, 1);
+        open(&breaker);
+        let probe = acquire(&breaker, 1_000).unwrap();
+        let shared = breaker.clone();
+        let late = thread::spawn(move || acquire(&shared, 1_100).is_some());
+        let closed = probe.finish(at(1_100), Outcome::Success).is_some();
+        let admitted = late.join().unwrap();
+        let after = breaker.snapshot(at(1_100));
+        // Either the probe reported in time and closed the circuit, or its lease was revoked and re-opened
+        // it; never both, never neither.
+        let expected = if closed { State::Closed } else { State::Open };
+        assert_eq!(after.state, expected);
+        assert!(closed || !admitted);
+        assert_eq!(after.entered.iter().sum::<u64>(), 3);
+    });
+}
+
+#[test]
+fn loom_breaker_gets_the_place_of_a_dropped_probe_back() {
+    model(|| {
+        let breaker = breaker(1, 1);
+        open(&breaker);
+        let probe = acquire(&breaker, 1_000).unwrap();
+        let shared = breaker.clone();
+        let other = thread::spawn(move || acquire(&shared, 1_000));
+        drop(probe);
+        let admitted = other.join().unwrap();
+        let under_way = breaker.snapshot(at(1_000)).probes;
+        assert_eq!(under_way, u8::from(admitted.is_some()));
+        drop(admitted);
+        assert!(acquire(&breaker, 1_000).is_some());
+    });
+}
+
+fn budget(tokens: u32) -> Budget {
+    let mut config = budget::Config::default();
+    config.ratio = Ratio::ONE;
+    config.floor_per_second = 0;
+    config.min_concurrent = 10;
+    let budget = Budget::new(config, 1);
+    for _ in 0..tokens {
+        budget.deposit(Stripe(0), at(0));
+    }
+    budget
+}
+
+#[test]
+fn loom_budget_is_never_overdrawn() {
+    model(|| {
+        let budget = budget(1);
+        let granted = together(2, move |_| {
+            budget.try_withdraw(at(0), 0, Cost::Ordinary).ok()
+        });
+        assert_eq!(granted.iter().flatten().count(), 1);
+    });
+}
+
+#[test]
+fn loom_budget_guards_concurrent_extras() {
+    model(|| {
+        let mut config = budget::Config::default();
+        config.min_concurrent = 1;
+        let budget = Budget::new(config, 1);
+        let granted = together(2, move |_| {
+            budget.try_withdraw(at(0), 0, Cost::Ordinary).ok()
+        });
+        assert_eq!(granted.iter().flatten().count(), 1);
+    });
+}
+
+#[test]
+fn loom_budget_returns_what_was_not_spent() {
+    model(|| {
+        let budget = budget(1);
+        let shared = budget.clone();
+        together(2, move |_| {
+            drop(shared.try_withdraw(at(0), 0, Cost::Ordinary))
+        });
+        let after = budget.snapshot(at(0));
+        assert_eq!((after.balance_milli, after.extras), (1000, 0));
+        assert!(budget.try_withdraw(at(0), 0, Cost::Ordinary).is_ok());
+    });
+}
+
+#[test]
+fn loom_budget_expires_each_token_once() {
+    model(|| {
+        let mut config = budget::Config::default();
+        config.floor_per_second = 1;
+        config.window = Duration::from_secs(2);
+        let budget = Budget::new(config, 1);
+        for _ in 0..2 {
+            budget
+                .try_withdraw(at(0), 0, Cost::Ordinary)
+                .unwrap()
+                .spend();
+        }
+        // Both threads find the two old tokens expired; together they may take two again, not three.
+        let shared = budget.clone();
+        let granted = together(2, move |_| {
+            let take = || shared.try_withdraw(at(2_000), 0, Cost::Ordinary).ok();
+            [take(), take()].into_iter().flatten().collect::<Vec<_>>()
+        });
+        assert_eq!(granted.iter().flatten().count(), 2);
+    });
+}
+
+fn bulkhead(limit: u32, queue: u32) -> Bulkhead {
+    let mut config = bulkhead::Config::new(NonZeroU32::new(limit).unwrap());
+    config.queue = queue;
+    Bulkhead::new(config)
+}
+
+#[test]
+fn loom_bulkhead_never_admits_more_than_its_slots() {
+    model(|| {
+        let bulkhead = bulkhead(1, 0);
+        let shared = bulkhead.clone();
+        let admitted = together(2, move |_| shared.try_acquire().ok());
+        assert_eq!(admitted.iter().flatten().count(), 1);
+        drop(admitted);
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+    });
+}
+
+#[test]
+fn loom_bulkhead_loses_no_slot() {
+    model(|| {
+        let bulkhead = bulkhead(2, 0);
+        let shared = bulkhead.clone();
+        together(2, move |_| drop(shared.try_acquire()));
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+    });
+}
+
+#[test]
+fn loom_bulkhead_serves_whoever_waits() {
+    model(|| {
+        let bulkhead = bulkhead(1, 1);
+        let permit = bulkhead.try_acquire().unwrap();
+        let shared = bulkhead.clone();
+        let waiter = thread::spawn(move || shared.enqueue(at(0)).unwrap());
+        drop(permit);
+        let mut ticket = waiter.join().unwrap();
+        // Freed before or after the waiter queued: either way the slot is the waiter's by now.
+        assert!(ticket.try_fetch().is_some());
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+    });
+}
+
+#[test]
+fn loom_bulkhead_keeps_the_slot_of_a_waiter_who_leaves() {
+    model(|| {
+        let bulkhead = bulkhead(1, 1);
+        let permit = bulkhead.try_acquire().unwrap();
+        let ticket = bulkhead.enqueue(at(0)).unwrap();
+        let leaves = thread::spawn(move || drop(ticket));
+        drop(permit);
+        leaves.join().unwrap();
+        let after = bulkhead.snapshot(at(0));
+        assert_eq!((after.in_use, after.waiting), (0, 0));
+        assert!(bulkhead.try_acquire().is_ok());
+    });
+}
+
+#[test]
+fn loom_window_counts_every_call_of_a_new_slice() {
+    model(|| {
+        let budget = budget(0);
+        let shared = budget.clone();
+        // The first to come claims the slice; nobody's call may be lost over it.
+        together(2, move |_| shared.deposit(Stripe(0), at(5_000)));
+        assert_eq!(budget.snapshot(at(5_000)).limit_milli, 2_000);
+    });
+}
