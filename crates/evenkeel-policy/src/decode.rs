@@ -14,12 +14,12 @@ use serde::forward_to_deserialize_any;
 
 use crate::finding::{Finding, Problem};
 use crate::path::Path;
-use crate::quote::{suggestion, ticked};
+use crate::quote::{decimal, suggestion, ticked};
 use crate::source::Source;
 use crate::tree::{Entry, Node, Value};
 
 /// After this many errors the file is read no further: it is some other kind of file.
-const MOST_ERRORS: usize = 100;
+const MOST_ERRORS: usize = 50;
 
 /// Reads the tree as a `T`. What could not be read is struck from the tree and comes back as a finding.
 pub(crate) fn decode<T>(tree: &mut Node, source: &Source) -> (T, Vec<Finding>)
@@ -108,7 +108,7 @@ fn shown(unexpected: Unexpected<'_>) -> String {
         Unexpected::Bool(value) => format!("`{value}`"),
         Unexpected::Unsigned(number) => format!("the number {number}"),
         Unexpected::Signed(number) => format!("the number {number}"),
-        Unexpected::Float(number) => format!("the number {number}"),
+        Unexpected::Float(number) => format!("the number {}", decimal(number)),
         Unexpected::Map => "a mapping".to_owned(),
         Unexpected::Seq => "a list".to_owned(),
         other => other.to_string(),
@@ -126,19 +126,30 @@ impl de::Error for DecodeError {
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let help = match unexpected {
-            _ if expected.to_string() == "a boolean" => "write `true` or `false`",
-            Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => {
-                "if it is meant as text, put it into quotes"
-            }
-            Unexpected::Str(_) => "a number or `true` and `false` are written without quotes",
-            _ => "see the example policies, or the schema that `evenkeel schema policy` prints",
+        let found = shown(unexpected);
+        let expected = match expected.to_string().as_str() {
+            "a boolean" => "`true` or `false`".to_owned(),
+            "a map" => "a mapping".to_owned(),
+            "a sequence" => "a list".to_owned(),
+            "a string" => "a text".to_owned(),
+            other => other.to_owned(),
         };
-        Self::new(Problem::new(
-            format!("expected {expected}, found {}", shown(unexpected)),
-            format!("this is {}", shown(unexpected)),
-            help,
-        ))
+        let help = match unexpected {
+            Unexpected::Bool(_)
+            | Unexpected::Unsigned(_)
+            | Unexpected::Signed(_)
+            | Unexpected::Float(_)
+                if expected == "a text" =>
+            {
+                "put it into quotes".to_owned()
+            }
+            _ => format!("write {expected}"),
+        };
+        let (what, why) = (
+            format!("expected {expected}, found {found}"),
+            format!("this is {found}"),
+        );
+        Self::new(Problem::new(what, why, help))
     }
 
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -242,7 +253,7 @@ impl Cursor<'_> {
             Some(name) => Problem::new(
                 format!("{} has no value", ticked(name)),
                 "it could mean \"off\" or \"with the defaults\"",
-                format!("remove it, or give it a value: a section's defaults are `{name}: {{}}`"),
+                "remove it, or write its value; a section with all its defaults is `{}`",
             ),
         })
     }
@@ -270,6 +281,20 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
             }),
         }
         .map_err(|error| error.or_at(self.path.clone()))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        // Serde would take a list too, its items for the fields in order. No reader would.
+        match self.node.value {
+            Value::List(_) => Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
+            _ => self.deserialize_any(visitor),
+        }
+        .map_err(|error: DecodeError| error.or_at(self.path.clone()))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -322,7 +347,7 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
 

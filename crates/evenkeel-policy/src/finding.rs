@@ -36,6 +36,13 @@ pub struct Finding {
     pub help: String,
 }
 
+impl Finding {
+    /// Whether `other` says the same of the same place in the text.
+    pub(crate) fn repeats(&self, other: &Self) -> bool {
+        self.place.span == other.place.span && self.what == other.what && self.why == other.why
+    }
+}
+
 /// A reason not to start with this policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(Finding);

@@ -118,8 +118,11 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
     if !misread {
         errors.extend(noted);
     }
+    // What an alias repeats is wrong once, where it is written.
     errors.sort_by_key(|error| error.finding().place.span.start);
+    errors.dedup_by(|later, earlier| later.finding().repeats(earlier.finding()));
     warnings.sort_by_key(|warning| warning.finding().place.span.start);
+    warnings.dedup_by(|later, earlier| later.finding().repeats(earlier.finding()));
     match policy {
         Some(policy) if errors.is_empty() => Ok(Loaded {
             policy,

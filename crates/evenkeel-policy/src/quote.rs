@@ -26,6 +26,15 @@ pub(crate) fn ticked(text: &str) -> String {
     quoted(text, '`')
 }
 
+/// `number` in digits, or with an exponent where the digits would run on.
+pub(crate) fn decimal(number: f64) -> String {
+    if number == 0.0 || (1e-6..1e15).contains(&number.abs()) {
+        number.to_string()
+    } else {
+        format!("{number:e}")
+    }
+}
+
 /// The candidate that `word` most likely meant, if one is near.
 pub(crate) fn nearest<'a>(
     word: &str,

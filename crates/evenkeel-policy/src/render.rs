@@ -31,7 +31,7 @@ pub(crate) fn errors(look: Look, source: &Source, errors: &[Error]) -> String {
     all(
         look,
         source,
-        Level::ERROR,
+        &Level::ERROR,
         errors.iter().map(Error::finding),
     )
 }
@@ -40,7 +40,7 @@ pub(crate) fn warnings(look: Look, source: &Source, warnings: &[Warning]) -> Str
     all(
         look,
         source,
-        Level::WARNING,
+        &Level::WARNING,
         warnings.iter().map(Warning::finding),
     )
 }
@@ -48,7 +48,7 @@ pub(crate) fn warnings(look: Look, source: &Source, warnings: &[Warning]) -> Str
 fn all<'a>(
     look: Look,
     source: &Source,
-    level: Level<'a>,
+    level: &Level<'a>,
     findings: impl ExactSizeIterator<Item = &'a Finding>,
 ) -> String {
     let more = findings.len().saturating_sub(MOST_SHOWN);
@@ -64,7 +64,12 @@ fn all<'a>(
 
 fn one(look: Look, source: &Source, level: Level<'_>, finding: &Finding) -> String {
     let excerpt = source.excerpt(&finding.place.span);
-    let mut snippet = Snippet::source(excerpt.text)
+    // The renderer shows control characters as pictures, but lets those beyond ASCII through, and some
+    // terminals obey them. The dot has as many bytes as they have, so that spans stay where they are.
+    let text = excerpt
+        .text
+        .replace(|c| ('\u{80}'..='\u{9f}').contains(&c), "·");
+    let mut snippet = Snippet::source(text)
         .line_start(excerpt.line)
         .path(source.name())
         .fold(false);

@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach as Breach;
 use serde_saphyr::granit_parser::{Event, Parser};
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Location, Spanned};
@@ -76,7 +77,7 @@ fn parse(source: &Source, duplicate_keys: DuplicateKeyPolicy) -> Result<Node, se
             max_depth: MAX_DEPTH,
             max_events: MAX_EVENTS,
             max_nodes: MAX_EVENTS,
-            max_documents: 1,
+            max_documents: 2,
             max_aliases: 1_000,
             max_anchors: 1_000,
             max_merge_keys: 1_000,
@@ -142,32 +143,45 @@ fn refusal(source: &Source, error: &serde_saphyr::Error) -> Refusal {
     let error = error.without_snippet();
     let location = error.location();
     let at = location.map_or(0..0, |location| span(source, &location));
-    let mut said = error.to_string();
+    let mut said = error.to_string().replace(char::is_control, " ");
     if let Some(place) = location {
         let suffix = format!(" at line {}, column {}", place.line(), place.column());
         if let Some(stripped) = said.strip_suffix(&suffix) {
             said = stripped.to_owned();
         }
     }
-    let problem = match error {
+    let cause = match error {
+        Yaml::AliasError { error, .. } => error.without_snippet(),
+        error => error,
+    };
+    let problem = match cause {
         Yaml::DuplicateMappingKey { key, .. } => repeated(key.as_deref().unwrap_or("this key")),
         Yaml::MultipleDocuments { .. } => Problem::new(
             "a second YAML document begins here",
             "a policy is one document",
             "remove the `---` line, or put the second document into a file of its own",
         ),
-        Yaml::Budget { .. }
-        | Yaml::AliasReplayLimitExceeded { .. }
+        Yaml::Budget { breach, .. } => oversized(match breach {
+            Breach::Depth { .. } => format!("more than {MAX_DEPTH} sections within one another"),
+            Breach::Events { .. } | Breach::Nodes { .. } => {
+                format!("more than {MAX_EVENTS} values")
+            }
+            _ => "too much is repeated by aliases".to_owned(),
+        }),
+        Yaml::AliasReplayLimitExceeded { .. }
         | Yaml::AliasReplayStackDepthExceeded { .. }
-        | Yaml::AliasExpansionLimitExceeded { .. } => Problem::new(
-            format!("too large for a policy: {said}"),
-            "here a limit on size, depth or repetition by aliases is reached",
-            "write fewer or flatter sections, and repeat fewer of them by aliases",
-        ),
+        | Yaml::AliasExpansionLimitExceeded { .. } => {
+            oversized("too much is repeated by aliases".to_owned())
+        }
         Yaml::NonFiniteFloat { .. } => Problem::new(
             "not a finite number",
             "no setting can be infinite",
             "write a number, or leave the setting out for its default",
+        ),
+        _ if said.starts_with("unsupported tag") => Problem::new(
+            said,
+            "a policy is plain values: nothing is included or substituted",
+            "write the value itself, without a tag",
         ),
         _ => Problem::new(
             format!("not valid YAML: {said}"),
@@ -181,6 +195,14 @@ fn refusal(source: &Source, error: &serde_saphyr::Error) -> Refusal {
         path: Path::root(),
         problem,
     }
+}
+
+fn oversized(why: String) -> Problem {
+    Problem::new(
+        "too large for a policy",
+        why,
+        "write fewer or flatter sections, and repeat fewer of them by aliases",
+    )
 }
 
 fn repeated(key: &str) -> Problem {

@@ -54,7 +54,7 @@ pub(super) fn resolve(
     let bounds = bounds(&scope.at("bounds"), spec.bounds.as_ref());
 
     let upstreams_scope = scope.at("upstreams");
-    if spec.upstreams.is_empty() && (!upstreams_scope.is_written() || upstreams_scope.is_empty()) {
+    if spec.upstreams.is_empty() && upstreams_scope.is_empty() {
         upstreams_scope.error(Problem::new(
             "the proxy has no upstream",
             "there is nothing behind it to send requests to",
@@ -98,22 +98,21 @@ fn drain(scope: &Scope<'_>, spec: Option<&spec::Drain>) -> Drain {
     let spec = spec.unwrap_or(&absent);
     let mut drain = Drain::default();
     drain.delay = scope.read("delay", spec.delay, Duration(drain.delay)).get();
-    drain.timeout = scope
+    let timeout = scope
         .read("timeout", spec.timeout, Duration(drain.timeout))
-        .positive("requests under way would be cut at once")
-        .get();
+        .positive("requests under way would be cut at once");
     let idle = scope.read("idle", spec.idle, Duration(drain.idle));
-    if idle.written && idle.get() > drain.timeout {
+    if idle.written && timeout.sound && idle.value > timeout.value {
         idle.scope.error(Problem::new(
             "`idle` is longer than `timeout`",
             format!(
                 "{} > {}: by then every connection is closed",
-                idle.value,
-                Duration(drain.timeout)
+                idle.value, timeout.value
             ),
             "write a fraction of `timeout`",
         ));
     }
+    drain.timeout = timeout.get();
     drain.idle = idle.get();
     drain
 }
@@ -154,7 +153,7 @@ fn upstream(
                 ticked(&format!("{wanted}: {{}}"))
             );
             let why = format!("no dependency is called {}", ticked(wanted));
-            let help = if known.is_empty() {
+            let help = if known.is_empty() || !read.written {
                 add
             } else {
                 suggestion(wanted, &known, &add)

@@ -1,6 +1,6 @@
 //! Which request goes where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_core::policy;
 
@@ -62,7 +62,7 @@ pub(super) fn resolve_all(
     upstreams: &BTreeMap<Name, Upstream>,
     dependencies: &BTreeMap<Name, policy::Config>,
 ) -> Vec<Route> {
-    if spec.routes.is_empty() && (!scope.is_written() || scope.is_empty()) {
+    if spec.routes.is_empty() && scope.is_empty() {
         scope.error(Problem::new(
             "the proxy has no route",
             "no request would go anywhere",
@@ -78,23 +78,27 @@ pub(super) fn resolve_all(
         judge_among(&scope, &route, &routes);
         routes.push((scope, route));
     }
-    for name in known {
-        let used = spec
-            .routes
-            .iter()
-            .any(|route| route.upstream.as_deref() == Some(name));
-        if !used && !spec.routes.is_empty() {
-            scope
-                .root()
-                .at("proxy")
-                .at("upstreams")
-                .at(name)
-                .warning(Problem::new(
-                    format!("no route leads to the upstream {}", ticked(name)),
-                    "it is never called",
-                    "add a route, or remove the upstream",
-                ));
-        }
+    let led_to = spec.routes.iter().map(|route| {
+        let to = route.upstream.as_deref()?;
+        known.contains(&to).then_some(to)
+    });
+    let used: Option<BTreeSet<&str>> = led_to.collect();
+    // Where a route leads nowhere, that was reported, and one of the others may have been meant.
+    let used = used.filter(|used| !used.is_empty());
+    let unused = used
+        .iter()
+        .flat_map(|used| known.iter().filter(|name| !used.contains(**name)));
+    for name in unused {
+        scope
+            .root()
+            .at("proxy")
+            .at("upstreams")
+            .at(name)
+            .warning(Problem::new(
+                format!("no route leads to the upstream {}", ticked(name)),
+                "it is never called",
+                "add a route, or remove the upstream",
+            ));
     }
     routes.into_iter().map(|(_, route)| route).collect()
 }

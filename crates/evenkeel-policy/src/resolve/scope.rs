@@ -74,9 +74,11 @@ impl<'t> Scope<'t> {
         self.notes.tree.at(&self.path).is_some()
     }
 
-    /// Whether an empty mapping or list is written here, or nothing.
+    /// Whether an empty mapping or list is written here, or nothing at all. What was found wrong before is
+    /// not empty.
     pub(crate) fn is_empty(&self) -> bool {
         match self.notes.tree.at(&self.path).map(|node| &node.value) {
+            _ if self.is_struck() => false,
             Some(Value::Map(map)) => map.entries().is_empty(),
             Some(Value::List(items)) => items.is_empty(),
             Some(_) => false,

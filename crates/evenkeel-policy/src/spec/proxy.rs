@@ -200,7 +200,7 @@ pub struct Bounds {
     /// From the first byte of a request head to its last. Default 10s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_timeout: Option<Duration>,
-    /// How long a connection may stay open between two requests. Default 75s.
+    /// How long a connection may stay open between two requests. Default 1m15s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<Duration>,
     /// How long a request may go without one byte moving in either direction, where its route has no

@@ -11,7 +11,7 @@ use serde::ser::{Serialize, Serializer};
 
 use crate::decode::problem;
 use crate::finding::Problem;
-use crate::quote::ticked;
+use crate::quote::{decimal, ticked};
 
 /// A length of time, always with its unit: `250ms`, `1m30s`.
 ///
@@ -120,12 +120,7 @@ impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct DurationVisitor;
 
-        fn bare<E: de::Error>(number: impl fmt::Display, whole: bool) -> E {
-            let help = if whole {
-                format!("write `{number}ms` for milliseconds or `{number}s` for seconds")
-            } else {
-                "write it in whole milliseconds, like `1500ms`".to_owned()
-            };
+        fn bare<E: de::Error>(number: &str, help: String) -> E {
             problem(&Problem::new(
                 format!("a duration needs a unit, and {number} has none"),
                 "a bare number could be seconds or milliseconds",
@@ -145,7 +140,9 @@ impl<'de> Deserialize<'de> for Duration {
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Duration, E> {
-                Err(bare(number, true))
+                let help =
+                    format!("write `{number}ms` for milliseconds or `{number}s` for seconds");
+                Err(bare(&number.to_string(), help))
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Duration, E> {
@@ -157,7 +154,13 @@ impl<'de> Deserialize<'de> for Duration {
             }
 
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Duration, E> {
-                Err(bare(number, false))
+                let millis = number * 1000.0;
+                let help = if millis.fract() == 0.0 && (1.0..1e8).contains(&millis) {
+                    format!("write `{millis}ms` if it is meant in seconds")
+                } else {
+                    "write it in whole milliseconds, such as `250ms`".to_owned()
+                };
+                Err(bare(&decimal(number), help))
             }
         }
 
@@ -186,8 +189,9 @@ pub struct Ratio(pub ratio::Ratio);
 
 impl Ratio {
     fn parse(number: f64) -> Result<Self, Problem> {
-        let wrong =
-            |why: &str, help: String| Problem::new(format!("{number} is not a ratio"), why, help);
+        let wrong = |why: &str, help: String| {
+            Problem::new(format!("{} is not a ratio", decimal(number)), why, help)
+        };
         if number < 0.0 {
             return Err(wrong(
                 "it is negative",
