@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use evenkeel_drill::DrillError;
 use evenkeel_drill::cascade::{self, Outcome, Progress, Settings};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Exit;
 
@@ -131,7 +131,9 @@ async fn hold(cascade: &Cascade) -> Result<Exit, Failure> {
     })
 }
 
-/// Resolves when the drill is asked to end, with the exit code that stands for how.
+/// Resolves when the drill is asked to end, with the exit code that stands for how. Who asks a
+/// second time does not want to wait for order: the process ends at once, and the lifelines end
+/// the rest.
 async fn stopped() -> Exit {
     let (interrupt, terminate) = (
         signal(SignalKind::interrupt()),
@@ -141,11 +143,28 @@ async fn stopped() -> Exit {
         // Without handlers the system ends the drill, and the lifelines end its processes.
         return std::future::pending().await;
     };
+    let first = asked(&mut interrupt, &mut terminate).await;
+    tokio::spawn(async move {
+        let second = asked(&mut interrupt, &mut terminate).await;
+        end_at_once(second);
+    });
+    first
+}
+
+async fn asked(interrupt: &mut Signal, terminate: &mut Signal) -> Exit {
     tokio::select! {
         biased;
         _ = terminate.recv() => Exit::Terminated,
         _ = interrupt.recv() => Exit::Interrupted,
     }
+}
+
+#[expect(
+    clippy::exit,
+    reason = "asked for twice, and main may be waiting for a process to end"
+)]
+fn end_at_once(exit: Exit) {
+    std::process::exit(exit.code().into());
 }
 
 fn report(cascade: &Cascade, outcome: &Outcome) -> Result<(), Failure> {

@@ -113,9 +113,14 @@ impl Process {
         }
     }
 
+    /// Cuts the lifeline: the process ends itself, soon.
+    pub(crate) fn cut(&mut self) {
+        drop(self.lifeline.take());
+    }
+
     /// Ends the process: its lifeline is cut, and if it does not end by itself it is killed.
     pub(crate) async fn end(mut self) {
-        drop(self.lifeline.take());
+        self.cut();
         if tokio::time::timeout(END, self.process.wait())
             .await
             .is_err()
@@ -132,8 +137,15 @@ impl Process {
         }
     }
 
+    /// What the process wrote to its standard error until now.
+    pub(crate) fn log(&self) -> String {
+        // A log that cannot be read is a poorer explanation and no other error.
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The error that this process did `reason`, with the last it wrote.
     pub(crate) fn failed(&self, reason: impl Into<String>) -> DrillError {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let last = lines.len().saturating_sub(LOG_LINES);
         DrillError::Process {

@@ -97,10 +97,8 @@ impl Outcome {
         let facts = [
             ("p99 of the page", latency(p99)),
             ("errors (5xx)", counts.server_errors.to_string()),
-            (
-                "without recommendations, and saying so",
-                counts.degraded.to_string(),
-            ),
+            ("too late", counts.late.to_string()),
+            ("degraded, and saying so", counts.degraded.to_string()),
         ];
         View {
             title,

@@ -1,7 +1,7 @@
 //! The proxy of the protected run: its policy file, its process, its breaker.
 
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +15,9 @@ use crate::control::Control;
 
 /// How long the proxy may take until it is ready.
 const READY: Duration = Duration::from_secs(20);
-const READY_POLL: Duration = Duration::from_millis(20);
+
+/// How often it is looked at while it starts.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -47,7 +49,7 @@ impl Breaker {
 /// Recommendations are the part of the page that can be left out: their attempts end before the
 /// page would become slow, and when there is no answer in time an empty list stands in. Inventory
 /// and pricing are bounded far above what they need: their bounds are for another day.
-pub(super) fn policy(dependencies: &Addresses, listen: SocketAddr, admin: SocketAddr) -> String {
+fn policy(dependencies: &Addresses) -> String {
     let Addresses {
         inventory,
         pricing,
@@ -72,8 +74,8 @@ dependencies:
     breaker: {{}}
     bulkhead: {{ limit: 30 }}
 proxy:
-  listen: {listen}
-  admin: {admin}
+  listen: 127.0.0.1:0
+  admin: 127.0.0.1:0
   upstreams:
     recommendations: {{ url: \"http://{recommendations}\", dependency: recommendations }}
     inventory: {{ url: \"http://{inventory}\", dependency: inventory }}
@@ -93,7 +95,7 @@ proxy:
 /// The running proxy.
 #[derive(Debug)]
 pub(super) struct Proxy {
-    process: Process,
+    pub(super) process: Process,
     pub(super) listen: SocketAddr,
     admin: SocketAddr,
     pub(super) policy: String,
@@ -107,8 +109,7 @@ impl Proxy {
         dependencies: &Addresses,
         control: &Control,
     ) -> Result<Self, DrillError> {
-        let (listen, admin) = free_addresses()?;
-        let policy = policy(dependencies, listen, admin);
+        let policy = policy(dependencies);
         let file = folder.join("policy.yaml");
         std::fs::write(&file, &policy).map_err(DrillError::io("writing the policy file"))?;
         let mut arguments: Vec<OsString> = vec!["drill-role".into(), "keeper".into(), "--".into()];
@@ -118,42 +119,31 @@ impl Proxy {
             "--config".into(),
             file.into(),
         ]);
-        let process = Process::start(Start {
+        let start = Start {
             name: "proxy",
             program,
             arguments,
             log_folder: folder,
+        };
+        let mut process = Process::start(start)?;
+        let starting = async {
+            let (listen, admin) = addresses(&mut process).await?;
+            while control.text(Method::GET, admin, "/readyz").await.is_err() {
+                process.still_runs()?;
+                tokio::time::sleep(LOOK).await;
+            }
+            Ok((listen, admin))
+        };
+        let started = tokio::time::timeout(READY, starting).await;
+        let (listen, admin) = started.unwrap_or_else(|_| {
+            Err(process.failed(format!("was not ready within {} s", READY.as_secs())))
         })?;
-        let mut proxy = Self {
+        Ok(Self {
             process,
             listen,
             admin,
             policy,
-        };
-        proxy.ready(control).await?;
-        Ok(proxy)
-    }
-
-    async fn ready(&mut self, control: &Control) -> Result<(), DrillError> {
-        let asking = async {
-            loop {
-                self.process.still_runs()?;
-                if control
-                    .text(Method::GET, self.admin, "/readyz")
-                    .await
-                    .is_ok()
-                {
-                    return Ok(());
-                }
-                tokio::time::sleep(READY_POLL).await;
-            }
-        };
-        match tokio::time::timeout(READY, asking).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self
-                .process
-                .failed(format!("was not ready within {READY:?}"))),
-        }
+        })
     }
 
     /// The state of the breaker of the recommendations, if the proxy tells one.
@@ -161,27 +151,30 @@ impl Proxy {
         let metrics = control.text(Method::GET, self.admin, "/metrics").await?;
         Ok(breaker_state(&metrics, "recommendations"))
     }
+}
 
-    pub(super) fn still_runs(&mut self) -> Result<(), DrillError> {
-        self.process.still_runs()
-    }
-
-    pub(super) async fn end(self) {
-        self.process.end().await;
+/// Waits until the proxy has said where it listens and where its admin endpoints are.
+async fn addresses(process: &mut Process) -> Result<(SocketAddr, SocketAddr), DrillError> {
+    loop {
+        if let Some(addresses) = announced(&process.log()) {
+            return Ok(addresses);
+        }
+        process.still_runs()?;
+        tokio::time::sleep(LOOK).await;
     }
 }
 
-/// Two addresses of loopback that were free a moment ago.
-fn free_addresses() -> Result<(SocketAddr, SocketAddr), DrillError> {
-    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let doing = "looking for a free port of loopback";
-    // Both are held until both are known, so that they differ.
-    let (listen, admin) = (
-        free().map_err(DrillError::io(doing))?,
-        free().map_err(DrillError::io(doing))?,
-    );
-    let address = |listener: &TcpListener| listener.local_addr().map_err(DrillError::io(doing));
-    Ok((address(&listen)?, address(&admin)?))
+/// Reads both addresses from the line in which the proxy announces them.
+fn announced(log: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let line = log
+        .split_inclusive('\n')
+        .find(|line| line.ends_with('\n') && line.contains("listening on http://"))?;
+    let after = |words: &str| {
+        let (_, rest) = line.split_once(words)?;
+        let address = rest.split([',', ' ', '\n']).next()?;
+        address.parse().ok()
+    };
+    Some((after("listening on http://")?, after("admin on http://")?))
 }
 
 /// Reads the one state that is 1 among `evenkeel_breaker_state{dependency="...",state="..."}`.
@@ -209,6 +202,15 @@ fn breaker_state(metrics: &str, dependency: &str) -> Option<Breaker> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_addresses_are_read_once_their_line_is_complete() {
+        let line = "evenkeel proxy: listening on http://127.0.0.1:4001, admin on \
+                    http://127.0.0.1:4002, in front of http://127.0.0.1:4003";
+        assert_eq!(announced(line), None, "the line may still be growing");
+        let (listen, admin) = announced(&format!("warning\n{line}\n")).unwrap();
+        assert_eq!((listen.port(), admin.port()), (4001, 4002));
+    }
 
     #[test]
     fn the_breaker_state_is_the_one_that_is_set_for_the_dependency() {

@@ -131,17 +131,21 @@ impl Stage {
             dependency.still_runs()?;
         }
         if let Some(proxy) = &mut self.proxy {
-            proxy.still_runs()?;
+            proxy.process.still_runs()?;
         }
         self.page.still_runs()
     }
 
     /// Ends every process and removes the temporary files.
-    pub(super) async fn close(self) -> Result<(), DrillError> {
-        self.page.end().await;
-        if let Some(proxy) = self.proxy {
-            proxy.end().await;
+    pub(super) async fn close(mut self) -> Result<(), DrillError> {
+        // All lifelines first, so that the ends are waited for together.
+        self.page.cut();
+        self.dependencies.iter_mut().for_each(Process::cut);
+        if let Some(mut proxy) = self.proxy {
+            proxy.process.cut();
+            proxy.process.end().await;
         }
+        self.page.end().await;
         for dependency in self.dependencies {
             dependency.end().await;
         }

@@ -25,6 +25,8 @@ pub async fn run(program: OsString, arguments: Vec<OsString>) -> io::Result<Opti
     let mut kept = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
+        // The drill reads one stream of it, and a pipe that nobody reads fills and stops it.
+        .stdout(io::stderr())
         .kill_on_drop(true)
         .spawn()?;
     tokio::select! {
