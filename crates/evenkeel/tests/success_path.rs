@@ -1,0 +1,44 @@
+//! What a call that succeeds at once costs: no allocation, no timer, two looks at the clock.
+
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use evenkeel::Dependency;
+use evenkeel::core::policy::Config;
+use evenkeel::core::{breaker, bulkhead, retry};
+
+fn everything_on() -> Dependency {
+    let mut config = Config::new(Duration::from_secs(1));
+    config.attempt_timeout = Some(Duration::from_millis(100));
+    config.retry = Some(retry::Config::default());
+    config.breaker = Some(breaker::Config::default());
+    config.bulkhead = Some(bulkhead::Config::new(NonZeroU32::MIN));
+    Dependency::new("orders", "postgres", config)
+}
+
+/// Polls a call once, outside any runtime: a timer would panic here.
+fn call_at_once(dependency: &Dependency) -> u32 {
+    let call = pin!(dependency.call(|attempt| async move { Ok::<_, ()>(attempt.number()) }));
+    match call.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer.unwrap_or_default(),
+        Poll::Pending => 0,
+    }
+}
+
+#[test]
+fn a_call_that_succeeds_at_once_allocates_nothing_and_sets_no_timer() {
+    let dependency = everything_on();
+    assert_eq!(
+        call_at_once(&dependency),
+        1,
+        "the first one makes its thread known"
+    );
+    let allocations = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            assert_eq!(call_at_once(&dependency), 1);
+        }
+    });
+    assert_eq!(allocations.count_total, 0);
+}
