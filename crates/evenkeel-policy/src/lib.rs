@@ -57,7 +57,7 @@ mod yaml;
 use std::collections::BTreeMap;
 
 pub use finding::{Error, Finding, Invalid, LoadError, Place, Warning};
-pub use load::{Loaded, in_front_of, load, parse, read};
+pub use load::{Loaded, load, parse, read};
 pub use name::Name;
 pub use path::Path;
 pub use quote::suggestion;

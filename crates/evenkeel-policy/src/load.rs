@@ -138,32 +138,6 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
     }
 }
 
-/// The policy of a proxy that was given no file, only the URL behind it: one route, one retry where it is
-/// safe, a breaker with its defaults, and nothing that would change an answer.
-///
-/// # Errors
-/// `url` is not `http://host:port`.
-pub fn in_front_of(url: &str) -> Result<Loaded, LoadError> {
-    // As a JSON string it is one YAML scalar whatever it holds.
-    let url = serde_json::Value::from(url);
-    let text = format!(
-        "version: 1\n\
-         service: proxy\n\
-         dependencies:\n\
-         \x20 upstream:\n\
-         \x20   deadline: 15s\n\
-         \x20   attempt_timeout: 7s\n\
-         \x20   retry: {{}}\n\
-         \x20   breaker: {{}}\n\
-         proxy:\n\
-         \x20 upstreams:\n\
-         \x20   upstream: {{ url: {url} }}\n\
-         \x20 routes:\n\
-         \x20   - upstream: upstream\n"
-    );
-    parse("--upstream", &text)
-}
-
 fn refused(finding: Finding, source: Source) -> LoadError {
     LoadError::Invalid(Invalid {
         source,
@@ -181,4 +155,13 @@ fn too_large(name: &str) -> LoadError {
     );
     let source = Source::new(name, "");
     refused(problem.at(&source, 0..0, crate::Path::root()), source)
+}
+
+/// The written form alone; none if it is not YAML or does not have its shape.
+#[cfg(test)]
+pub(crate) fn spec(name: &str, text: &str) -> Option<spec::Policy> {
+    let source = Source::new(name, text);
+    let (mut tree, repeated) = yaml::read(&source).ok()?;
+    let (spec, wrong) = decode::<spec::Policy>(&mut tree, &source);
+    (repeated.is_empty() && wrong.is_empty()).then_some(spec)
 }

@@ -18,7 +18,9 @@ pub struct Config {
     pub drain: Drain,
     /// The servers behind the proxy.
     pub upstreams: BTreeMap<Name, Upstream>,
-    /// Tried in this order; the first that matches holds.
+    /// In the order of the file. Of those that match a request the most specific holds: an exact host
+    /// before `*.`, and that before none; then the longest path prefix; then methods before none; of
+    /// equals the first.
     pub routes: Vec<Route>,
     /// What is spent on clients before any dependency is asked.
     pub bounds: Bounds,
@@ -78,7 +80,7 @@ impl Upstream {
 pub struct Route {
     /// The `route` label; no two routes share it.
     pub name: Name,
-    /// The lower-case host a request must name; none: any.
+    /// The lower-case host a request must name, `*.` standing for whatever is below it; none: any.
     pub host: Option<String>,
     /// What the path begins with, in whole segments: `/`, or without a slash at its end.
     pub path_prefix: String,

@@ -58,7 +58,18 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// "did you mean `x`?" or, where nothing is near, what there is to choose from.
+/// The way out for a `word` that is none of `candidates`: "did you mean `x`?" or, where nothing is near,
+/// what there is to choose from. Without candidates, `none`.
+///
+/// ```
+/// use evenkeel_policy::suggestion;
+///
+/// let known = ["payments", "ledger"];
+/// assert_eq!(suggestion("paymnets", &known, ""), "did you mean `payments`?");
+/// assert_eq!(suggestion("search", &known, ""), "choose from `payments`, `ledger`");
+/// assert_eq!(suggestion("search", &[], "define it first"), "define it first");
+/// ```
+#[must_use]
 pub fn suggestion(word: &str, candidates: &[&str], none: &str) -> String {
     if let Some(near) = nearest(word, candidates.iter().copied()) {
         return format!("did you mean {}?", ticked(near));

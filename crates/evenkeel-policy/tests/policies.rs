@@ -221,23 +221,6 @@ proxy:
 }
 
 #[test]
-fn without_a_file_a_url_is_enough() {
-    let loaded = evenkeel_policy::in_front_of("http://127.0.0.1:8081").unwrap();
-    assert!(
-        loaded.warnings.is_empty(),
-        "{}",
-        loaded.render_warnings(Look::Plain)
-    );
-    let proxy = loaded.policy.proxy.unwrap();
-    assert_eq!(proxy.upstreams["upstream"].url(), "http://127.0.0.1:8081");
-    let error = evenkeel_policy::in_front_of("127.0.0.1\": }\n- x").unwrap_err();
-    assert!(
-        error.to_string().contains("`http://` is missing"),
-        "{error}"
-    );
-}
-
-#[test]
 fn aliases_and_merges_repeat_what_they_name() {
     let text = "
 version: 1

@@ -10,7 +10,7 @@ use crate::explain::Origin;
 use crate::finding::Problem;
 use crate::name::Name;
 use crate::proxy::{Route, Upstream};
-use crate::quote::{nearest, suggestion, ticked};
+use crate::quote::{list, nearest, suggestion, ticked};
 use crate::spec::{self, Duration, OneOrMany};
 
 /// The methods of the IANA registry that a proxy passes on.
@@ -111,7 +111,10 @@ fn resolve(
     dependencies: &BTreeMap<Name, policy::Config>,
 ) -> Option<Route> {
     let why = "a route leads to an upstream";
-    let help = suggestion("", known, "define one under `upstreams` first");
+    let help = list(known).map_or_else(
+        || "define one under `upstreams` first".to_owned(),
+        |known| format!("write `upstream: ` and one of {known}"),
+    );
     let to = scope.required("upstream", spec.upstream.clone(), why, &help);
     let to = to.and_then(|to| upstream(&scope.at("upstream"), &to, known));
 
@@ -257,13 +260,16 @@ fn host(scope: &Scope<'_>, written: Option<&str>) -> Option<Option<String>> {
                 ticked(host)
             )
         }
-        _ if written.contains('*') => {
-            "patterns are not known here: write one route per host".to_owned()
-        }
+        _ if written == "*" => "leave `host` out: a route without it is for every host".to_owned(),
+        _ if written.contains('*') => "`*.` may stand at the beginning, once".to_owned(),
         _ => "write a host name such as `shop.example`".to_owned(),
     };
-    match address::host(written) {
-        Ok(host) => Some(Some(host)),
+    let (below, name) = match written.strip_prefix("*.") {
+        Some(name) => ("*.", name),
+        None => ("", written),
+    };
+    match address::host(name) {
+        Ok(host) => Some(Some(format!("{below}{host}"))),
         Err(why) => {
             let what = format!("{} is not a host", ticked(written));
             read.scope.error(Problem::new(what, why, help));
@@ -389,7 +395,7 @@ fn bad_method(method: &str) -> Option<Problem> {
     None
 }
 
-/// Compares a route with those before it, of which the first that matches a request takes it.
+/// Compares a route with those before it.
 fn judge_among(scope: &Scope<'_>, route: &Route, earlier: &[(Scope<'_>, Route)]) {
     if let Some((other, _)) = earlier.iter().find(|(_, other)| other.name == route.name) {
         let place = if scope.at("name").is_written() {
@@ -406,27 +412,26 @@ fn judge_among(scope: &Scope<'_>, route: &Route, earlier: &[(Scope<'_>, Route)])
             "give this one a `name` of its own",
         ));
     }
-    if let Some((other, _)) = earlier.iter().find(|(_, other)| covers(other, route)) {
+    if let Some((other, _)) = earlier.iter().find(|(_, other)| outranks(other, route)) {
         scope.error(Problem::new(
             "no request ever reaches this route",
             format!(
-                "the route on line {} matches all that it matches, and comes first",
+                "the route on line {} is as specific, matches all of it, and comes first",
                 other.line()
             ),
-            "put the narrower route first",
+            "remove one of them, or tell them apart by host, path or method",
         ));
     }
 }
 
-/// Whether every request that `narrow` matches is matched by `wide` too.
-fn covers(wide: &Route, narrow: &Route) -> bool {
-    let host = wide.host.is_none() || wide.host == narrow.host;
-    let path = wide.path_prefix == "/"
-        || narrow
-            .path_prefix
-            .strip_prefix(&wide.path_prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let methods = wide.methods.is_empty()
-        || (!narrow.methods.is_empty() && narrow.methods.iter().all(|m| wide.methods.contains(m)));
-    host && path && methods
+/// Whether `earlier` takes every request that `later` matches. It must be exactly as specific: a more
+/// specific one matches less, and a less specific one is asked after.
+fn outranks(earlier: &Route, later: &Route) -> bool {
+    let place = earlier.host == later.host && earlier.path_prefix == later.path_prefix;
+    let methods = earlier.methods.is_empty() == later.methods.is_empty()
+        && later
+            .methods
+            .iter()
+            .all(|method| earlier.methods.contains(method));
+    place && methods
 }

@@ -9,6 +9,8 @@ mod choice;
 mod dependency;
 mod proxy;
 mod scalar;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -28,7 +28,9 @@ pub struct Proxy {
     #[serde(default)]
     #[schemars(!default, extend("minProperties" = 1))]
     pub upstreams: BTreeMap<String, Upstream>,
-    /// Which request goes where. They are tried in the order written, and the first that matches holds.
+    /// Which request goes where. Of the routes that match, the most specific holds, in whatever order they
+    /// are written: an exact host before `*.`, and that before none; then the longest path prefix; then a
+    /// route with methods before one without; of equals the first.
     #[serde(default)]
     #[schemars(!default, length(min = 1))]
     pub routes: Vec<Route>,
@@ -117,7 +119,8 @@ pub struct Route {
     expecting = "what a request must be, such as `{ path_prefix: / }`"
 )]
 pub struct Match {
-    /// The host that the request names, without its port. Default: any.
+    /// The host that the request names, without its port; `*.shop.example` is every host below
+    /// `shop.example`. Default: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The path begins with this, whole segments: `/a` is for `/a` and `/a/b`, not for `/ab`. Default
