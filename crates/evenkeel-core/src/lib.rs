@@ -31,7 +31,8 @@
 //! # Reading order
 //!
 //! [`time`] and [`entropy`], the two inputs; [`outcome`] and [`rejection`], the vocabulary; then the bounds,
-//! each alone: [`backoff`], [`budget`], [`breaker`], [`bulkhead`]; then [`policy`], which puts them in
+//! each alone: [`deadline`], [`backoff`], [`budget`], [`breaker`],
+//! [`bulkhead`]; then [`policy`], which puts them in
 //! order, and [`call`], which walks one call through them.
 //!
 //! # Four kinds of method
@@ -48,6 +49,7 @@ pub mod call;
 #[cfg(feature = "cases")]
 pub mod case;
 pub mod counter;
+pub mod deadline;
 pub mod entropy;
 pub mod outcome;
 pub mod policy;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use evenkeel_core::call::AttemptPermit;
+use evenkeel_core::deadline;
 use evenkeel_core::outcome::Outcome;
 
 use crate::dependency::{Dependency, Inner};
@@ -23,10 +24,17 @@ impl Attempt {
     }
 
     /// How long the attempt may take: until its timeout or the call's deadline, counted from its start.
-    /// Hand it to whatever can enforce it independently, and send it on to the dependency.
+    /// Hand it to whatever can enforce it independently.
     #[must_use]
     pub const fn remaining(&self) -> Duration {
         self.remaining
+    }
+
+    /// What to tell the dependency of the time that is left: [`remaining`](Self::remaining), less the way
+    /// back. None: so little that it cannot answer in time.
+    #[must_use]
+    pub fn remaining_to_send(&self) -> Option<Duration> {
+        deadline::to_send(self.remaining)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use evenkeel_policy::{LoadError, Loaded, Policy};
+use evenkeel_policy::{LoadError, Look, Policy};
 
 use crate::clock::Clock;
 use crate::dependency::Dependency;
@@ -37,14 +37,12 @@ impl Evenkeel {
     /// The file cannot be read, or says something that cannot hold: then all of what cannot, at once, each
     /// with its line. Nothing is started.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        let Loaded {
-            policy, warnings, ..
-        } = evenkeel_policy::load(path.as_ref())?;
-        for warning in &warnings {
-            let finding = warning.finding();
-            tracing::warn!(target: "evenkeel::policy", "{finding:?}");
+        let loaded = evenkeel_policy::load(path.as_ref())?;
+        let warnings = loaded.render_warnings(Look::Plain);
+        if !warnings.is_empty() {
+            tracing::warn!(target: "evenkeel::policy", "{warnings}");
         }
-        Ok(Self::new(&policy))
+        Ok(Self::new(&loaded.policy))
     }
 
     /// Brings the bounds of a policy to life.

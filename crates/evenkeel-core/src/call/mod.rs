@@ -39,6 +39,7 @@ use crate::breaker::Transition;
 use crate::budget::{Cost, Withdrawal};
 use crate::bulkhead::Ticket;
 use crate::counter::Event;
+use crate::deadline::Deadline;
 use crate::entropy::Entropy;
 use crate::outcome::{Class, Finished, Outcome};
 use crate::policy::{Config, Local, Shared};
@@ -133,9 +134,7 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Call {
     local: Arc<Padded<Local>>,
-    deadline: Instant,
-    /// Whether the deadline is the policy's own, rather than a tighter one that the caller brought.
-    own_deadline: bool,
+    deadline: Deadline,
     idempotent: bool,
     replayable: bool,
     dice: Entropy,
@@ -179,12 +178,10 @@ enum End {
 impl Call {
     #[inline]
     pub(crate) fn new(local: Arc<Padded<Local>>, now: Instant, hint: CallHint) -> Self {
-        let own = now + local.shared.config.deadline;
-        let deadline = hint.deadline.map_or(own, |brought| brought.min(own));
+        let own = Deadline::after(now, local.shared.config.deadline);
         Self {
             local,
-            deadline,
-            own_deadline: deadline == own,
+            deadline: own.tightened(hint.deadline),
             idempotent: hint.idempotent,
             replayable: hint.replayable,
             dice: Entropy::new(hint.seed),
@@ -204,13 +201,13 @@ impl Call {
         match &self.phase {
             Phase::Ready(_) => self.start(now, false),
             Phase::Running { id, due } => {
-                if now >= self.deadline {
+                if self.deadline.has_passed(now) {
                     self.count(Event::DEADLINE_EXCEEDED);
                     self.over(End::TimedOut)
                 } else if now >= *due {
                     Step::Abandon(*id)
                 } else {
-                    Step::WaitUntil((*due).min(self.deadline))
+                    Step::WaitUntil((*due).min(self.deadline.at()))
                 }
             }
             Phase::BackingOff { until, .. } if now < *until => Step::WaitUntil(*until),
@@ -257,7 +254,7 @@ impl Call {
     /// The instant by which the call is over, one way or another.
     #[must_use]
     pub const fn deadline(&self) -> Instant {
-        self.deadline
+        self.deadline.at()
     }
 
     /// The failed attempts so far, in order.
@@ -297,7 +294,7 @@ impl Call {
     /// Walks an attempt through the bounds. With `holds_slot`, the bulkhead has been passed.
     #[inline]
     fn start(&mut self, now: Instant, holds_slot: bool) -> Step {
-        let remaining = self.deadline.since(now);
+        let remaining = self.deadline.remaining(now);
         if remaining.is_zero() {
             return self.refuse(Rejection::new(Reason::DeadlineTooClose), holds_slot);
         }
@@ -352,7 +349,7 @@ impl Call {
         let id = AttemptId(self.attempts);
         let due = now + timeout;
         self.phase = Phase::Running { id, due };
-        let whole_deadline = if first && self.own_deadline {
+        let whole_deadline = if first && !self.deadline.is_brought() {
             remaining
         } else {
             Duration::MAX
@@ -360,7 +357,7 @@ impl Call {
         Step::Attempt(AttemptPermit {
             id,
             started: now,
-            due: due.min(self.deadline),
+            due: due.min(self.deadline.at()),
             blame_after: timeout.min(SLOW).min(whole_deadline),
             admission,
             holds_slot: shared.bulkhead.is_some(),
@@ -474,7 +471,7 @@ impl Call {
         }
         let delay = self.delay(retry, finished, class)?;
         let resume = now + delay;
-        if resume >= self.deadline {
+        if self.deadline.has_passed(resume) {
             return Err(StopReason::DeadlineTooClose);
         }
         let refusal = shared
