@@ -31,13 +31,16 @@
 //! Finagle and Linkerd; leases and the ramp are our own.
 
 mod config;
+mod half_open;
 mod lease;
+mod state;
 mod word;
 
 use core::time::Duration;
 
 pub use config::{Config, FailureRate, MAX_PROBES, OpenInterval, Probes};
 use lease::{Lease, Leases};
+pub use state::{Cause, Snapshot, State, Transition};
 use word::{Generation, Kind, ProbeTally, Word, millis};
 
 use crate::entropy::{Entropy, hash};
@@ -51,9 +54,6 @@ use crate::window::RatioWindow;
 
 /// Where a ramp starts: a tenth of the traffic.
 const RAMP_START: Ratio = Ratio::from_permille(100);
-
-/// When to come back while all probes are under way: nobody knows how long they take.
-const PROBES_BUSY: Duration = Duration::from_millis(100);
 
 /// A dependency's wish to be left alone is honoured for this long at most.
 const MAX_HOLD: Duration = Duration::from_secs(30);
@@ -95,97 +95,6 @@ struct Shared {
     hold: AtomicU64,
     /// Transitions into closed, open and half-open.
     entered: [AtomicU64; 3],
-}
-
-/// What callers see of a circuit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum State {
-    /// Calls pass.
-    Closed,
-    /// Calls are refused.
-    Open,
-    /// A few probes pass.
-    HalfOpen,
-}
-
-impl State {
-    /// Every state, in the order of [`Snapshot::entered`].
-    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
-
-    /// The state in lower case, as it stands in metrics: `closed`, `open`, `half_open`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
-    }
-}
-
-/// A change of state, handed to the one caller who made it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transition {
-    /// The state before.
-    pub from: State,
-    /// The state now.
-    pub to: State,
-    /// What made the difference.
-    pub cause: Cause,
-}
-
-/// What moved a circuit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Cause {
-    /// The share of failures in the window.
-    FailureRate,
-    /// Failures in a row.
-    ConsecutiveFailures,
-    /// The open interval was over when a call came.
-    IntervalOver,
-    /// More probes failed than may.
-    ProbesFailed,
-    /// Enough probes succeeded.
-    ProbesSucceeded,
-}
-
-impl Cause {
-    /// The cause in lower-case words joined by underscores, as it stands in logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::FailureRate => "failure_rate",
-            Self::ConsecutiveFailures => "consecutive_failures",
-            Self::IntervalOver => "interval_over",
-            Self::ProbesFailed => "probes_failed",
-            Self::ProbesSucceeded => "probes_succeeded",
-        }
-    }
-}
-
-/// What a breaker shows of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Snapshot {
-    /// The state; an open circuit whose interval is over stays open until a call comes.
-    pub state: State,
-    /// The share of calls admitted while ramping up after closing; the whole otherwise.
-    pub admitted: Ratio,
-    /// How often the circuit re-opened since it was last healthy.
-    pub reopens: u32,
-    /// Calls in the window.
-    pub calls: u64,
-    /// Failures and overloads among them.
-    pub bad: u64,
-    /// Failures in a row.
-    pub consecutive: u32,
-    /// Probes under way.
-    pub probes: u8,
-    /// When a refused caller may come back.
-    pub retry_after: Option<Duration>,
-    /// How often each of [`State::ALL`] was entered.
-    pub entered: [u64; 3],
 }
 
 /// What an admitted attempt carries: the core's own form of a [`Permit`], without the handle.
@@ -534,100 +443,6 @@ impl Breaker {
             lease: None,
             stripe,
         }))
-    }
-
-    /// Counts one more probe under way, if one may be; none when the state changed meanwhile.
-    fn admit_probe(&self, word: Word, now: Instant) -> Option<Result<Word, Rejection>> {
-        let limits = &self.0.config.probes;
-        let probes = word.probes();
-        let spacing_left = limits
-            .spacing
-            .saturating_sub(Duration::from_millis(word.elapsed_millis(now)));
-        if !spacing_left.is_zero() {
-            return Some(Err(refused(spacing_left)));
-        }
-        if probes.under_way >= limits.concurrent.clamp(1, MAX_PROBES) {
-            return Some(Err(refused(limits.spacing.max(PROBES_BUSY))));
-        }
-        let more = ProbeTally {
-            under_way: probes.under_way + 1,
-            ..probes
-        };
-        let counted = word.with_probes(more).probed_at(now);
-        exchange(Protocol::Breaker, &self.0.word, word.0, counted.0).ok()?;
-        Some(Ok(counted))
-    }
-
-    /// Gives a counted probe its lease.
-    fn probe(
-        &self,
-        word: Word,
-        now: Instant,
-        stripe: Stripe,
-        attempt_limit: Duration,
-    ) -> Admission {
-        let lease = self
-            .0
-            .config
-            .probes
-            .lease
-            .min(attempt_limit)
-            .min(self.open_interval(word));
-        // At least a millisecond, the clock's step: a lease must not expire as it begins.
-        let expiry = now + lease.max(Duration::from_millis(1));
-        let generation = word.generation();
-        Admission {
-            generation,
-            lease: self.0.leases.take(generation, expiry),
-            stripe,
-        }
-    }
-
-    /// One probe less under way, and what it showed.
-    fn count_probe(
-        &self,
-        generation: Generation,
-        now: Instant,
-        outcome: Outcome,
-    ) -> Option<Transition> {
-        let limits = &self.0.config.probes;
-        loop {
-            let word = self.word();
-            if word.generation() != generation || word.kind() != Kind::HalfOpen {
-                return None;
-            }
-            let mut probes = word.probes();
-            probes.under_way = probes.under_way.saturating_sub(1);
-            probes.successes += u8::from(outcome == Outcome::Success);
-            probes.failures += u8::from(outcome.is_bad());
-            let moved = if probes.failures > limits.tolerated_failures.min(14) {
-                let open = word.next(Kind::Open, word.reopens() + 1, now);
-                Some((open, Cause::ProbesFailed))
-            } else if probes.successes >= limits.successes.clamp(1, 15) {
-                let ramps = !self.0.config.ramp.is_zero();
-                let closed = if ramps {
-                    word.next(Kind::Ramping, word.reopens(), now)
-                } else {
-                    word.next(Kind::Closed, 0, now)
-                };
-                Some((closed, Cause::ProbesSucceeded))
-            } else {
-                None
-            };
-            match moved {
-                Some((next, cause)) => {
-                    if let Some(transition) = self.transit(word, next, cause) {
-                        return Some(transition);
-                    }
-                }
-                None => {
-                    let counted = word.with_probes(probes);
-                    if exchange(Protocol::Breaker, &self.0.word, word.0, counted.0).is_ok() {
-                        return None;
-                    }
-                }
-            }
-        }
     }
 }
 

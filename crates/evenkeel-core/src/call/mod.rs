@@ -26,6 +26,7 @@
 //! Polling too early or too often does no harm. Dropping the call at any point gives back what it holds:
 //! its place in a queue, its tokens; a permit that the driver holds is the driver's to drop.
 
+mod again;
 mod attempt;
 
 use core::task::Waker;
@@ -36,27 +37,20 @@ pub use attempt::{AttemptId, AttemptPermit, AttemptRecord};
 
 use crate::backoff::Backoff;
 use crate::breaker::Transition;
-use crate::budget::{Cost, Withdrawal};
+use crate::budget::Withdrawal;
 use crate::bulkhead::Ticket;
 use crate::counter::Event;
 use crate::deadline::Deadline;
 use crate::entropy::Entropy;
 use crate::outcome::{Class, Finished, Outcome};
 use crate::policy::{Config, Local, Shared};
-use crate::ratio::Ratio;
 use crate::rejection::{Reason, Rejection};
-use crate::retry;
 pub use crate::stop::StopReason;
 use crate::stripe::{Padded, Stripe};
-use crate::time::{Instant, nanos};
+use crate::time::Instant;
 
 /// An attempt that was abandoned after this long was slow by any measure, whatever its own timeout.
 const SLOW: Duration = Duration::from_secs(1);
-
-/// A server's wish is lengthened by at most this share, and at most [`MAX_UPWARD_JITTER`], so that those
-/// who heard it together do not return together.
-const UPWARD_JITTER: Ratio = Ratio::from_permille(500);
-const MAX_UPWARD_JITTER: Duration = Duration::from_secs(1);
 
 /// What a call brings with it.
 #[derive(Debug, Clone, Copy)]
@@ -439,86 +433,6 @@ impl Call {
                 Next::Failed(reason)
             }
         }
-    }
-
-    /// Whether there is another attempt and after which wait; cheapest and most final question first, and
-    /// the budget last, since asking it takes from it.
-    fn plan_retry(
-        &mut self,
-        now: Instant,
-        finished: Finished,
-        class: Class,
-    ) -> Result<(Duration, Option<Withdrawal>), StopReason> {
-        let local = Arc::clone(&self.local);
-        let shared = &local.shared;
-        if class == Class::Fatal {
-            return Err(StopReason::NotRetryable);
-        }
-        let Some(retry) = &shared.config.retry else {
-            return Err(StopReason::AttemptsExhausted);
-        };
-        if finished.no_retry {
-            return Err(StopReason::Forbidden);
-        }
-        if class == Class::Ambiguous && !self.idempotent {
-            return Err(StopReason::NotIdempotent);
-        }
-        if !self.replayable {
-            return Err(StopReason::Unreplayable);
-        }
-        if self.attempts >= retry.max_attempts.get() {
-            return Err(StopReason::AttemptsExhausted);
-        }
-        let delay = self.delay(retry, finished, class)?;
-        let resume = now + delay;
-        if self.deadline.has_passed(resume) {
-            return Err(StopReason::DeadlineTooClose);
-        }
-        let refusal = shared
-            .breaker
-            .as_ref()
-            .and_then(|breaker| breaker.refusal(resume));
-        if refusal.is_some() {
-            return Err(StopReason::Refused(Reason::BreakerOpen));
-        }
-        let Some(budget) = &shared.budget else {
-            return Ok((delay, None));
-        };
-        let timed_out = finished.outcome == Outcome::Overload && class == Class::Ambiguous;
-        let cost = if timed_out {
-            Cost::AfterTimeout
-        } else {
-            Cost::Ordinary
-        };
-        match budget.try_withdraw(now, shared.tally().in_flight(), cost) {
-            Ok(withdrawal) => Ok((delay, Some(withdrawal))),
-            Err(_) => Err(StopReason::BudgetExhausted),
-        }
-    }
-
-    fn delay(
-        &mut self,
-        retry: &retry::Config,
-        finished: Finished,
-        class: Class,
-    ) -> Result<Duration, StopReason> {
-        let own = match class {
-            // It never left: another connection may serve it at once. A second time, something is wrong.
-            Class::NotSent if self.attempts == 1 => Duration::ZERO,
-            Class::Rejected => self.throttled.next_delay(&retry.throttled, &mut self.dice),
-            _ => self.backoff.next_delay(&retry.backoff, &mut self.dice),
-        };
-        let Some(wish) = finished.retry_after else {
-            return Ok(own);
-        };
-        if wish > retry.max_retry_after {
-            return Err(StopReason::RetryAfterTooLong);
-        }
-        if own >= wish {
-            return Ok(own);
-        }
-        let reach = Duration::from_nanos(UPWARD_JITTER.of(nanos(wish))).min(MAX_UPWARD_JITTER);
-        Ok(self.dice.duration_between(wish, wish + reach))
     }
 }
 

@@ -1,7 +1,8 @@
 use super::*;
 use crate::bulkhead;
 use crate::policy::Policy;
-use crate::{breaker, budget};
+use crate::ratio::Ratio;
+use crate::{breaker, budget, retry};
 use core::num::NonZeroU32;
 use proptest::prelude::*;
 

@@ -1,0 +1,110 @@
+//! Half-open: a few probes, each counted once, decide whether the circuit closes or opens again.
+
+use core::time::Duration;
+
+use super::word::{Generation, Kind, ProbeTally, Word};
+use super::{Admission, Breaker, Cause, MAX_PROBES, Transition, refused};
+use crate::outcome::Outcome;
+use crate::rejection::Rejection;
+use crate::stripe::Stripe;
+use crate::sync::{Protocol, exchange};
+use crate::time::Instant;
+
+/// When to come back while all probes are under way: nobody knows how long they take.
+const PROBES_BUSY: Duration = Duration::from_millis(100);
+
+impl Breaker {
+    /// Counts one more probe under way, if one may be; none when the state changed meanwhile.
+    pub(super) fn admit_probe(&self, word: Word, now: Instant) -> Option<Result<Word, Rejection>> {
+        let limits = &self.0.config.probes;
+        let probes = word.probes();
+        let spacing_left = limits
+            .spacing
+            .saturating_sub(Duration::from_millis(word.elapsed_millis(now)));
+        if !spacing_left.is_zero() {
+            return Some(Err(refused(spacing_left)));
+        }
+        if probes.under_way >= limits.concurrent.clamp(1, MAX_PROBES) {
+            return Some(Err(refused(limits.spacing.max(PROBES_BUSY))));
+        }
+        let more = ProbeTally {
+            under_way: probes.under_way + 1,
+            ..probes
+        };
+        let counted = word.with_probes(more).probed_at(now);
+        exchange(Protocol::Breaker, &self.0.word, word.0, counted.0).ok()?;
+        Some(Ok(counted))
+    }
+
+    /// Gives a counted probe its lease.
+    pub(super) fn probe(
+        &self,
+        word: Word,
+        now: Instant,
+        stripe: Stripe,
+        attempt_limit: Duration,
+    ) -> Admission {
+        let lease = self
+            .0
+            .config
+            .probes
+            .lease
+            .min(attempt_limit)
+            .min(self.open_interval(word));
+        // At least a millisecond, the clock's step: a lease must not expire as it begins.
+        let expiry = now + lease.max(Duration::from_millis(1));
+        let generation = word.generation();
+        Admission {
+            generation,
+            lease: self.0.leases.take(generation, expiry),
+            stripe,
+        }
+    }
+
+    /// One probe less under way, and what it showed.
+    pub(super) fn count_probe(
+        &self,
+        generation: Generation,
+        now: Instant,
+        outcome: Outcome,
+    ) -> Option<Transition> {
+        let limits = &self.0.config.probes;
+        loop {
+            let word = self.word();
+            if word.generation() != generation || word.kind() != Kind::HalfOpen {
+                return None;
+            }
+            let mut probes = word.probes();
+            probes.under_way = probes.under_way.saturating_sub(1);
+            probes.successes += u8::from(outcome == Outcome::Success);
+            probes.failures += u8::from(outcome.is_bad());
+            let moved = if probes.failures > limits.tolerated_failures.min(14) {
+                let open = word.next(Kind::Open, word.reopens() + 1, now);
+                Some((open, Cause::ProbesFailed))
+            } else if probes.successes >= limits.successes.clamp(1, 15) {
+                let ramps = !self.0.config.ramp.is_zero();
+                let closed = if ramps {
+                    word.next(Kind::Ramping, word.reopens(), now)
+                } else {
+                    word.next(Kind::Closed, 0, now)
+                };
+                Some((closed, Cause::ProbesSucceeded))
+            } else {
+                None
+            };
+            match moved {
+                Some((next, cause)) => {
+                    if let Some(transition) = self.transit(word, next, cause) {
+                        return Some(transition);
+                    }
+                }
+                None => {
+                    let counted = word.with_probes(probes);
+                    if exchange(Protocol::Breaker, &self.0.word, word.0, counted.0).is_ok() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
