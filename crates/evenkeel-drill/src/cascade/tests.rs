@@ -138,7 +138,10 @@ fn the_page_of_the_usual_drill_is_this_one() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a person says by it that a change is meant")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person says by it that a change is meant"
+)]
 fn the_json_is_what_its_schema_says() {
     let schema = schemars::schema_for!(Outcome);
     let schema = serde_json::to_string_pretty(&schema).unwrap() + "\n";
