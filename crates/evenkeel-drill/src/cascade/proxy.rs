@@ -46,9 +46,10 @@ impl Breaker {
 
 /// The policy of the protected run, as the proxy is given it.
 ///
-/// Recommendations are the part of the page that can be left out: their attempts end before the
-/// page would become slow, and when there is no answer in time an empty list stands in. Inventory
-/// and pricing are bounded far above what they need: their bounds are for another day.
+/// Recommendations are the part of the page that can be left out: they are not asked twice, their
+/// attempt ends before the page would become slow, and when there is no answer in time an empty
+/// list stands in. The page cannot do without inventory and pricing: they have more time, and a
+/// second attempt.
 fn policy(dependencies: &Addresses) -> String {
     let Addresses {
         inventory,
@@ -64,13 +65,17 @@ dependencies:
     deadline: 60ms
     attempt_timeout: 50ms
     breaker: {{}}
-    bulkhead: {{ limit: 40 }}
+    bulkhead: {{ limit: 40, queue: 0 }}
   inventory:
-    deadline: 1s
+    deadline: 500ms
+    attempt_timeout: 200ms
+    retry: {{ attempts: 2 }}
     breaker: {{}}
     bulkhead: {{ limit: 30 }}
   pricing:
-    deadline: 1s
+    deadline: 500ms
+    attempt_timeout: 200ms
+    retry: {{ attempts: 2 }}
     breaker: {{}}
     bulkhead: {{ limit: 30 }}
 proxy:
@@ -202,6 +207,25 @@ fn breaker_state(metrics: &str, dependency: &str) -> Option<Breaker> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_policy_of_the_protected_run_is_valid_and_draws_no_warning() {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let policy = policy(&Addresses {
+            inventory: address(4001),
+            pricing: address(4002),
+            recommendations: address(4003),
+        });
+        let loaded = evenkeel_policy::parse("policy.yaml", &policy);
+        let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        let limit = |name| {
+            let bulkhead = &loaded.policy.dependencies[name].bulkhead;
+            bulkhead.as_ref().map(|bulkhead| bulkhead.limit.get())
+        };
+        assert_eq!(limit("recommendations"), Some(40));
+        assert_eq!((limit("inventory"), limit("pricing")), (Some(30), Some(30)));
+    }
 
     #[test]
     fn the_addresses_are_read_once_their_line_is_complete() {

@@ -15,8 +15,8 @@ pub const STYLE: &str = "\
 @media (prefers-color-scheme: dark) {
   :root {
     --ek-ink: #e8ecf1; --ek-faint: #9aa5b4; --ek-grid: #2b333f; --ek-paper: #151a21;
-    --ek-good: #1fbf92; --ek-degraded: #f0b42e; --ek-bad: #f2803a; --ek-reference: #9aa5b4;
-    --ek-measure: #56b4e9; --ek-second: #d98cc0; --ek-span: rgba(242, 128, 58, 0.16);
+    --ek-good: #1fbf92; --ek-degraded: #f0b42e; --ek-bad: #ee6a45; --ek-reference: #9aa5b4;
+    --ek-measure: #56b4e9; --ek-second: #d98cc0; --ek-span: rgba(238, 106, 69, 0.16);
     --ek-on-band: #10151b;
   }
 }

@@ -141,7 +141,8 @@ async fn a_request_beyond_the_bound_is_not_sent_and_is_counted() {
     };
     tokio::join!(run(&generator, start, &record), released);
     let counts = record.phase(0).counts;
-    assert_eq!((counts.not_sent, counts.full), (45, 5));
+    // Answered when all had come, which may have been too late for the first of them.
+    assert_eq!((counts.not_sent, counts.full + counts.late), (45, 5));
     assert!(!record.pace().kept);
 }
 
