@@ -1,1 +1,31 @@
 //! The evenkeel data plane: an HTTP proxy that keeps every request inside its bounds.
+
+mod activity;
+mod admin;
+mod answer;
+mod body;
+pub mod bounds;
+mod classify;
+mod client;
+pub mod command;
+pub mod config;
+mod connection;
+mod deadline;
+mod drain;
+mod expect;
+mod fallback;
+pub mod fate;
+mod forward;
+mod hygiene;
+mod listener;
+mod metrics;
+mod outgoing;
+mod problem;
+mod proxy;
+mod record;
+mod replay;
+mod retry;
+pub mod route;
+pub mod server;
+mod target;
+pub mod upstream;
