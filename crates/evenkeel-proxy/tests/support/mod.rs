@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod child;
+
 use evenkeel_proxy::config::ProxyConfig;
 use evenkeel_proxy::server::{Drained, Server, StopHandle};
 use evenkeel_proxy::upstream::Origin;
@@ -123,6 +125,15 @@ pub fn read_body(reader: &mut impl BufRead, message: &mut Message, to_end: bool)
 /// A connection of a client that writes exactly what it is told.
 pub struct Client {
     pub stream: BufReader<TcpStream>,
+}
+
+impl From<TcpStream> for Client {
+    fn from(stream: TcpStream) -> Client {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream: BufReader::new(stream) }
+    }
 }
 
 impl Client {
