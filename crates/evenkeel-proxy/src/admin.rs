@@ -6,7 +6,7 @@
 //! last request is done.
 
 use crate::activity::Activity;
-use crate::bounds::Bounds;
+use crate::config::Bounds;
 use crate::drain::Drain;
 use crate::proxy::Proxy;
 use crate::{connection, listener};
@@ -33,7 +33,7 @@ pub(crate) async fn serve(listener: TcpListener, proxy: Arc<Proxy>) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let bounds: Arc<Bounds> = Arc::new(proxy.bounds.clone());
     // Its own, which never begins: the endpoints outlive the drain they report.
-    let drain = Arc::new(Drain::new());
+    let drain = Arc::new(Drain::new(proxy.stopping.idle));
     while let Ok(place) = Arc::clone(&room).acquire_owned().await {
         let (stream, _) = listener::accept(&listener).await;
         let (proxy, bounds, drain) = (Arc::clone(&proxy), Arc::clone(&bounds), Arc::clone(&drain));

@@ -5,12 +5,13 @@
 //! a field nominated away by `Connection` has no effect either. The deadline runs from the head.
 
 use crate::activity::Busy;
-use crate::body::AnswerBody;
+use crate::body::{AnswerBody, Ending};
 use crate::client::Client;
+use crate::config::Fallback;
 use crate::deadline;
 use crate::fallback::{self, Key};
 use crate::fate::Fate;
-use crate::forward::{self, Forwarded};
+use crate::forward::{self, Answer, Forwarded};
 use crate::hygiene::{self, Hops, Received};
 use crate::metrics::MethodLabel;
 use crate::outgoing::Outgoing;
@@ -25,7 +26,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Answers one request. Every request gets an answer; what went wrong is in it.
 ///
@@ -41,7 +42,7 @@ pub(crate) async fn answer(
     let draining = !client.proxy.drain.is_serving();
     let mut response = match begin(&client, parts, body) {
         Ok(begun) => begun.carry_through(busy).await,
-        Err(response) => response.map(|bytes| AnswerBody::ours(bytes, None, busy)),
+        Err(response) => (*response).map(|bytes| AnswerBody::ours(bytes, None, busy)),
     };
     // Asked again: the drain may have begun while the upstream was thinking.
     if draining || !client.proxy.drain.is_serving() {
@@ -63,11 +64,15 @@ struct Begun {
     asked: http::HeaderMap,
 }
 
-fn begin(client: &Arc<Client>, mut parts: Parts, body: Incoming) -> Result<Begun, Response<Bytes>> {
+fn begin(
+    client: &Arc<Client>,
+    mut parts: Parts,
+    body: Incoming,
+) -> Result<Begun, Box<Response<Bytes>>> {
     let proxy = &client.proxy;
     let refuse = |problem: Problem| {
         proxy.metrics.invalid(problem.reason);
-        problem.into_response()
+        Box::new(problem.into_response())
     };
     let started = Instant::now();
     let Target { host, path } =
@@ -76,7 +81,7 @@ fn begin(client: &Arc<Client>, mut parts: Parts, body: Incoming) -> Result<Begun
     if hygiene::count_down(&parts.method, &mut parts.headers) == Hops::Answer
         || target.path.as_str() == "*"
     {
-        return Err(final_recipient(&parts.method));
+        return Err(Box::new(final_recipient(&parts.method)));
     }
     let Some(route) = proxy
         .table
@@ -138,7 +143,7 @@ fn begin(client: &Arc<Client>, mut parts: Parts, body: Incoming) -> Result<Begun
 }
 
 impl Begun {
-    async fn carry_through(mut self, busy: Busy) -> Response<AnswerBody> {
+    async fn carry_through(self, busy: Busy) -> Response<AnswerBody> {
         let client = Arc::clone(self.record.client());
         let proxy = &client.proxy;
         let config = &proxy.routes[self.record.route].config;
@@ -152,15 +157,10 @@ impl Begun {
         };
         let Forwarded { fate, result } = forwarded;
         match result {
-            Ok(answer) if !forward::is_server_failure(answer.status()) => {
-                self.pass_on(*answer, fate, busy)
-            }
+            Ok(answer) if !answer.is_server_failure() => self.pass_on(answer, fate, busy),
             Ok(answer) => match self.substitute() {
-                Some(response) => {
-                    answer.discard();
-                    self.ours(response, Fate::Degraded, busy)
-                }
-                None => self.pass_on(*answer, fate, busy),
+                Some(response) => self.ours(response, Fate::Degraded, busy),
+                None => self.pass_on(answer, fate, busy),
             },
             Err(problem) => match self
                 .substitute()
@@ -177,7 +177,7 @@ impl Begun {
         let proxy = &self.record.client().proxy;
         let fallbacks = &proxy.routes[self.record.route].config.fallbacks;
         fallbacks.iter().find_map(|fallback| match fallback {
-            crate::config::Fallback::LastGood { max_age } => {
+            Fallback::LastGood { max_age } => {
                 proxy
                     .last_good
                     .answer(self.key.as_ref()?, &self.asked, *max_age, Instant::now())
@@ -193,30 +193,32 @@ impl Begun {
         response.map(|bytes| AnswerBody::ours(bytes, Some(record), busy))
     }
 
-    fn pass_on(mut self, answer: forward::Answer, fate: Fate, busy: Busy) -> Response<AnswerBody> {
+    fn pass_on(mut self, mut answer: Answer, fate: Fate, busy: Busy) -> Response<AnswerBody> {
         let client = Arc::clone(self.record.client());
         let proxy = &client.proxy;
         let config = &proxy.routes[self.record.route].config;
-        let method = self.outgoing.method();
-        let mut answer = answer;
-        let keeps = hygiene::keeps_length(method, answer.status());
+        let keeps = hygiene::keeps_length(self.outgoing.method(), answer.status());
         if let Err(problem) = hygiene::clean_response(answer.headers_mut(), keeps) {
-            answer.discard();
             return self.ours(problem.into_response(), Fate::UpstreamError, busy);
         }
         let capture = self.key.take().and_then(|key| {
-            proxy.last_good.capture(
-                key,
-                &self.asked,
-                answer.status(),
-                answer.headers(),
-                answer.length(),
-            )
+            let (status, length) = (answer.status(), answer.length());
+            proxy
+                .last_good
+                .capture(key, &self.asked, status, answer.headers(), length)
         });
         let deadline = config.deadline_covers_body.then_some(self.deadline);
         self.record.answered(answer.status());
-        let record = self.record;
-        answer.into_response(fate, deadline, capture, record, busy)
+        AnswerBody::upstream(
+            answer,
+            Ending {
+                fate,
+                deadline,
+                capture,
+            },
+            self.record,
+            busy,
+        )
     }
 }
 
@@ -232,9 +234,4 @@ fn final_recipient(method: &Method) -> Response<Bytes> {
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
-}
-
-/// The time left until `deadline`.
-pub(crate) fn remaining(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
 }

@@ -9,10 +9,10 @@
 use crate::activity::Busy;
 use crate::fallback::Capture;
 use crate::fate::Fate;
-use crate::forward::Guard;
+use crate::forward::{Answer, Lease, Open};
 use crate::record::Record;
-use crate::upstream::Link;
 use bytes::Bytes;
+use http::{Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -68,17 +68,38 @@ impl AnswerBody {
     }
 
     /// What an upstream sends. `record` is settled when it ends.
-    pub(crate) fn upstream(body: UpstreamBody, record: Record, busy: Busy) -> AnswerBody {
-        let mut answer = AnswerBody {
+    pub(crate) fn upstream(
+        answer: Answer,
+        ending: Ending,
+        record: Record,
+        busy: Busy,
+    ) -> Response<AnswerBody> {
+        let Answer {
+            response,
+            lease,
+            open,
+        } = answer;
+        let (mut parts, incoming) = response.into_parts();
+        parts.version = Version::HTTP_11;
+        // The upstream's reason phrase among them, which nobody needs to see.
+        parts.extensions.clear();
+        let body = UpstreamBody {
+            incoming,
+            lease: Some(lease),
+            open,
+            ending,
+            timer: None,
+        };
+        let mut body = AnswerBody {
             source: Source::Upstream(Box::pin(body)),
             record: Some(record),
             _busy: busy,
         };
         // Nothing to wait for: the books close now, not when somebody asks for a frame.
-        if answer.is_end_stream() {
-            answer.end_upstream(Ok(()));
+        if body.is_end_stream() {
+            body.end_upstream(Ok(()));
         }
-        answer
+        Response::from_parts(parts, body)
     }
 
     fn end_upstream(&mut self, result: Result<(), &BodyError>) {
@@ -139,43 +160,26 @@ pin_project! {
     /// A body on its way from an upstream, with all that its attempt holds.
     pub(crate) struct UpstreamBody {
         incoming: Incoming,
-        // None once the connection has gone back.
-        link: Option<Box<Link>>,
-        upstream: usize,
-        guard: Option<Guard>,
-        // The fate of the request if its body ends well.
-        fate: Fate,
-        deadline: Option<Instant>,
-        capture: Option<Capture>,
+        lease: Option<Lease>,
+        open: Option<Open>,
+        ending: Ending,
         // Made when the body is first waited for: most bodies come with their heads.
         #[pin]
         timer: Option<Sleep>,
     }
 }
 
-impl UpstreamBody {
-    /// `fate` is the request's if the body ends well; `deadline` bounds the body.
-    pub(crate) fn new(
-        incoming: Incoming,
-        link: Box<Link>,
-        upstream: usize,
-        guard: Guard,
-        fate: Fate,
-        deadline: Option<Instant>,
-        capture: Option<Capture>,
-    ) -> UpstreamBody {
-        UpstreamBody {
-            incoming,
-            link: Some(link),
-            upstream,
-            guard: Some(guard),
-            fate,
-            deadline,
-            capture,
-            timer: None,
-        }
-    }
+/// What becomes of a request whose answer is on its way.
+pub(crate) struct Ending {
+    /// Its fate if the body ends well.
+    pub(crate) fate: Fate,
+    /// Bounds the body.
+    pub(crate) deadline: Option<Instant>,
+    /// Keeps the answer.
+    pub(crate) capture: Option<Capture>,
+}
 
+impl UpstreamBody {
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -183,27 +187,28 @@ impl UpstreamBody {
         let mut this = self.project();
         let mut polled = Pin::new(&mut *this.incoming).poll_frame(cx);
         if polled.is_pending()
-            && let Some(link) = this.link
+            && let Some(lease) = this.lease
         {
-            link.drive(cx);
+            lease.drive(cx);
             polled = Pin::new(&mut *this.incoming).poll_frame(cx);
         }
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref()
                     && this
+                        .ending
                         .capture
                         .as_mut()
                         .is_some_and(|capture| !capture.push(data))
                 {
-                    *this.capture = None;
+                    this.ending.capture = None;
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Upstream(error)))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
-                let Some(deadline) = *this.deadline else {
+                let Some(deadline) = this.ending.deadline else {
                     return Poll::Pending;
                 };
                 if this.timer.is_none() {
@@ -221,24 +226,30 @@ impl UpstreamBody {
     /// Lets go of what the attempt holds, and says how it ended. Only the first call does.
     fn end(self: Pin<&mut Self>, record: &mut Record, result: Result<(), &BodyError>) {
         let this = self.project();
-        let Some(guard) = this.guard.take() else {
+        let open = this.open.take();
+        if let Some(lease) = this.lease.take() {
+            drop(lease);
+        } else {
             return;
-        };
-        let link = this.link.take();
-        let proxy = &record.client().proxy;
+        }
         match result {
             Ok(()) => {
-                guard.ended_well();
-                if let Some(capture) = this.capture.take() {
-                    proxy.last_good.keep(capture, Instant::now());
+                if let Some(open) = open {
+                    open.ended_well();
                 }
-                if let Some(link) = link {
-                    proxy.upstreams[*this.upstream].pool.give_back(link);
+                if let Some(capture) = this.ending.capture.take() {
+                    record
+                        .client()
+                        .proxy
+                        .last_good
+                        .keep(capture, Instant::now());
                 }
-                record.settle(*this.fate);
+                record.settle(this.ending.fate);
             }
             Err(error) => {
-                guard.broke(error);
+                if let Some(open) = open {
+                    open.broke(error);
+                }
                 record.settle(match error {
                     BodyError::Upstream(_) => Fate::UpstreamError,
                     BodyError::Deadline => Fate::DeadlineExceeded,

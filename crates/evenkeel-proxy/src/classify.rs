@@ -8,7 +8,7 @@
 use crate::problem;
 use crate::retry::retry_after;
 use crate::upstream::ExchangeError;
-use evenkeel_core::outcome::{Class, Finished, Outcome};
+use evenkeel::core::outcome::{Class, Finished, Outcome};
 use http::{HeaderMap, StatusCode};
 
 /// The kind of a failed attempt, for the `kind` label of `dependency_errors_total`.

@@ -3,6 +3,7 @@
 use crate::config::ProxyConfig;
 use crate::server::{Drained, Server, StopHandle};
 use crate::upstream::Origin;
+use evenkeel_policy::Look;
 use std::io;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,7 +66,11 @@ pub fn run(args: &Args, say: &dyn Fn(&str)) -> u8 {
 
 fn resolve(args: &Args) -> Result<ProxyConfig, String> {
     let mut config = match (&args.config, &args.upstream) {
-        (Some(_), _) => return Err("policy files follow".to_owned()),
+        (Some(file), _) => {
+            let loaded = evenkeel_policy::load(file).map_err(|error| error.render(Look::Styled))?;
+            ProxyConfig::from_policy(&loaded.policy)
+                .map_err(|error| format!("error: {}: {error}", file.display()))?
+        }
         (None, Some(url)) => {
             let origin = Origin::parse(url)
                 .map_err(|why| format!("error: {why}\n  help: --upstream http://127.0.0.1:8080"))?;

@@ -10,7 +10,7 @@
 //! come is served, with `Connection: close`.
 
 use crate::activity::{Activity, Doing, Watched};
-use crate::bounds::Bounds;
+use crate::config::Bounds;
 use crate::drain::{Drain, Phase};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -22,7 +22,7 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval_at};
@@ -91,7 +91,8 @@ async fn drive<C>(http: &mut C, activity: &Activity, bounds: &Bounds, drain: &Dr
 where
     C: Future<Output = hyper::Result<()>> + Unpin,
 {
-    let mut tick = interval_at(tokio::time::Instant::now() + bounds.tick(), bounds.tick());
+    let period = tick(bounds, drain);
+    let mut tick = interval_at(tokio::time::Instant::now() + period, period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut clock = Clock::new(activity);
     let mut phase_changed = pin!(drain.changed());
@@ -115,12 +116,23 @@ where
         while tick.poll_tick(cx).is_ready() {
             look = true;
         }
-        if look && let Some(ended) = clock.look(activity, bounds, drain.phase()) {
+        if look && let Some(ended) = clock.look(activity, bounds, drain) {
             return Poll::Ready(ended);
         }
         Poll::Pending
     })
     .await
+}
+
+/// How often a connection looks at its clocks: a quarter of its shortest timeout, within 10 ms and
+/// 1 s. One timer a connection, never one a request.
+fn tick(bounds: &Bounds, drain: &Drain) -> Duration {
+    let shortest = bounds
+        .head_timeout
+        .min(bounds.idle_timeout)
+        .min(bounds.stall_timeout)
+        .min(drain.idle());
+    (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 
 /// What the last look saw, and since when.
@@ -146,7 +158,7 @@ impl Clock {
         }
     }
 
-    fn look(&mut self, activity: &Activity, bounds: &Bounds, phase: Phase) -> Option<Ended> {
+    fn look(&mut self, activity: &Activity, bounds: &Bounds, drain: &Drain) -> Option<Ended> {
         let now = Instant::now();
         let (doing, moved) = (activity.doing(), activity.moved());
         if moved != self.moved {
@@ -158,11 +170,11 @@ impl Clock {
             self.requests = activity.requests();
         }
         let since = now - self.since;
-        match (phase, doing) {
+        match (drain.phase(), doing) {
             (Phase::Aborting, Doing::Idle) => Some(Ended::Idle),
             (Phase::Aborting, _) => Some(Ended::Cut),
             (Phase::Closing(closed), Doing::Idle)
-                if since >= bounds.drain_idle && now - closed >= bounds.drain_idle =>
+                if since >= drain.idle() && now - closed >= drain.idle() =>
             {
                 Some(Ended::Idle)
             }
@@ -171,7 +183,7 @@ impl Clock {
             (_, Doing::Request) => match activity.deadline() {
                 // The body keeps its deadline itself as long as somebody reads it; a tick later
                 // nobody does.
-                Some(deadline) => (now >= deadline + bounds.tick()).then_some(Ended::Cut),
+                Some(deadline) => (now >= deadline + tick(bounds, drain)).then_some(Ended::Cut),
                 None => (now - self.still_since >= bounds.stall_timeout).then_some(Ended::Cut),
             },
         }
@@ -198,6 +210,3 @@ async fn linger(mut tcp: TcpStream, bounds: &Bounds, drain: &Drain) {
         () = drain.aborting() => {}
     }
 }
-
-#[cfg(test)]
-mod tests;

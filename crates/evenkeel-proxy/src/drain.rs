@@ -6,7 +6,7 @@
 //! has outlived the drain timeout is cut. The phases only ever move forward.
 
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How far a drain has come.
@@ -26,13 +26,21 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Drain {
     phase: watch::Sender<Phase>,
+    idle: Duration,
 }
 
 impl Drain {
-    pub(crate) fn new() -> Drain {
+    /// `idle`: how long a connection without a request is kept once nothing is accepted.
+    pub(crate) fn new(idle: Duration) -> Drain {
         Drain {
             phase: watch::Sender::new(Phase::Serving),
+            idle,
         }
+    }
+
+    /// How long a connection without a request is kept once nothing is accepted.
+    pub(crate) fn idle(&self) -> Duration {
+        self.idle
     }
 
     /// The phase now.
@@ -90,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn phases_only_move_forward() {
-        let drain = Drain::new();
+        let drain = Drain::new(Duration::ZERO);
         let changed = drain.changed();
         drain.enter(Phase::Draining);
         changed.await;

@@ -4,18 +4,19 @@ mod activity;
 mod admin;
 mod answer;
 mod body;
-pub mod bounds;
 mod classify;
 mod client;
 pub mod command;
 pub mod config;
 mod connection;
 mod deadline;
+mod dependencies;
 mod drain;
 mod expect;
 mod fallback;
 pub mod fate;
 mod forward;
+mod gauges;
 mod hygiene;
 mod listener;
 mod metrics;
@@ -29,3 +30,10 @@ pub mod route;
 pub mod server;
 mod target;
 pub mod upstream;
+
+use std::time::{Duration, Instant};
+
+/// The time left until `deadline`.
+fn remaining(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}

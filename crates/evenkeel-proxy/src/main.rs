@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use evenkeel_proxy::command::{self, Args};
+use std::io::Write;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -13,14 +14,15 @@ struct Cli {
     args: Args,
 }
 
-#[expect(clippy::print_stderr, reason = "a binary's main speaks to people")]
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    ExitCode::from(command::run(&Cli::parse().args, &|line| {
-        eprintln!("{line}")
-    }))
+    let say = |line: &str| {
+        // A reader that went away wants no more.
+        let _ = writeln!(anstream::stderr(), "{line}");
+    };
+    ExitCode::from(command::run(&Cli::parse().args, &say))
 }

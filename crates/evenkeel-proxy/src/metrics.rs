@@ -66,12 +66,6 @@ struct OperationLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct AttemptLabels {
-    dependency: String,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ErrorLabels {
     dependency: String,
     kind: &'static str,
@@ -109,7 +103,6 @@ pub(crate) struct Metrics {
     invalid: CounterFamily<ReasonLabels>,
     operation_attempts: CounterFamily<OperationLabels>,
     operation_successes: CounterFamily<OperationLabels>,
-    attempts: CounterFamily<AttemptLabels>,
     errors: CounterFamily<ErrorLabels>,
     server_durations: DurationFamily<ServerLabels>,
     client_durations: DurationFamily<ClientLabels>,
@@ -133,7 +126,6 @@ impl Metrics {
             invalid: Family::default(),
             operation_attempts: Family::default(),
             operation_successes: Family::default(),
-            attempts: Family::default(),
             errors: Family::default(),
             server_durations: durations(),
             client_durations: durations(),
@@ -162,11 +154,6 @@ impl Metrics {
             "success",
             "Requests of an operation that got the answer they asked for",
             metrics.operation_successes.clone(),
-        );
-        registry.register(
-            "retry_attempts",
-            "Attempts by whether they were the first, a retry or a hedge",
-            metrics.attempts.clone(),
         );
         registry.register(
             "dependency_errors",
@@ -245,17 +232,7 @@ impl Metrics {
 
     /// The handles of one upstream.
     pub(crate) fn upstream(&self, dependency: &str, address: &str, port: u16) -> UpstreamMetrics {
-        let attempts = |outcome| {
-            let labels = AttemptLabels {
-                dependency: dependency.to_owned(),
-                outcome,
-            };
-            self.attempts.get_or_create_owned(&labels)
-        };
         UpstreamMetrics {
-            first: attempts("first"),
-            retry: attempts("retry"),
-            hedge: attempts("hedge"),
             errors: Kind::ALL.map(|kind| {
                 let labels = ErrorLabels {
                     dependency: dependency.to_owned(),
@@ -358,11 +335,6 @@ pub(crate) enum AttemptEnd {
 /// One upstream's counters.
 #[derive(Debug)]
 pub(crate) struct UpstreamMetrics {
-    first: Counter<u64, AtomicU64>,
-    retry: Counter<u64, AtomicU64>,
-    /// Not made yet; there so that the label value exists from the first scrape.
-    #[expect(dead_code, reason = "holds the series open until hedging counts on it")]
-    hedge: Counter<u64, AtomicU64>,
     errors: [Counter<u64, AtomicU64>; Kind::ALL.len()],
     address: String,
     port: u16,
@@ -371,11 +343,6 @@ pub(crate) struct UpstreamMetrics {
 }
 
 impl UpstreamMetrics {
-    /// Counts the start of one attempt.
-    pub(crate) fn started(&self, is_first: bool) {
-        if is_first { &self.first } else { &self.retry }.inc();
-    }
-
     /// Counts a failed attempt.
     pub(crate) fn failed(&self, kind: Kind) {
         self.errors[kind as usize].inc();
@@ -416,8 +383,6 @@ mod tests {
             Duration::from_millis(7),
         );
         let upstream = metrics.upstream("pricing", "127.0.0.1", 80);
-        upstream.started(true);
-        upstream.started(false);
         upstream.failed(Kind::Connect);
         upstream.ended(
             get,
@@ -432,9 +397,6 @@ mod tests {
             r#"evenkeel_invalid_requests_total{service="shop",reason="bad_host"} 1"#,
             r#"attempts_total{service="shop",operation="cart"} 1"#,
             r#"success_total{service="shop",operation="cart"} 1"#,
-            r#"retry_attempts_total{service="shop",dependency="pricing",outcome="first"} 1"#,
-            r#"retry_attempts_total{service="shop",dependency="pricing",outcome="retry"} 1"#,
-            r#"retry_attempts_total{service="shop",dependency="pricing",outcome="hedge"} 0"#,
             r#"dependency_errors_total{service="shop",dependency="pricing",kind="connect"} 1"#,
             r#"http_server_request_duration_seconds_bucket{service="shop",le="0.01",http_request_method="GET",http_response_status_code="200",http_route="cart",url_scheme="http"} 1"#,
             "# EOF",

@@ -8,6 +8,7 @@ use crate::proxy::{Proxy, Upstream};
 use crate::replay::{AttemptBody, RequestBody};
 use crate::retry;
 use crate::upstream::ExchangeError;
+use evenkeel::core::outcome::Finished;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, Version};
@@ -39,14 +40,16 @@ impl Outgoing {
         body: Incoming,
     ) -> Outgoing {
         let idempotent = route.idempotent || retry::is_idempotent(&method, &headers);
+        // Whatever the method: a refusal that did nothing may always be followed by another attempt.
+        let repeatable = proxy.upstreams[route.upstream].may_retry();
         let expects_continue = !body.is_end_stream() && expect::is_expected(&headers);
         Outgoing {
-            body: RequestBody::new(body, idempotent, &proxy.replay),
+            body: RequestBody::new(body, repeatable, &proxy.replay),
             uri: Uri::from(path),
             method,
             headers: Mutex::new(headers),
             idempotent,
-            repeatable: idempotent && proxy.upstreams[route.upstream].may_retry(),
+            repeatable,
             expects_continue,
         }
     }
@@ -59,6 +62,15 @@ impl Outgoing {
     /// Whether it may be done twice.
     pub(crate) fn is_idempotent(&self) -> bool {
         self.idempotent
+    }
+
+    /// What the end of an attempt allows, when the body is counted in.
+    pub(crate) fn allowing(&self, finished: Finished) -> Finished {
+        if self.body.is_replayable() {
+            finished
+        } else {
+            finished.no_retry()
+        }
     }
 
     /// Its body.

@@ -1,27 +1,30 @@
 //! What all connections share: routes, upstreams, metrics, the drain.
 
-use crate::bounds::Bounds;
-use crate::config::{ProxyConfig, RouteConfig};
+use crate::config::{self, Bounds, ProxyConfig, RouteConfig};
+use crate::dependencies::Dependencies;
 use crate::drain::Drain;
 use crate::fallback::LastGood;
+use crate::gauges::Gauges;
 use crate::hygiene::Pseudonym;
 use crate::metrics::{Metrics, RouteMetrics, UpstreamMetrics};
 use crate::replay::ReplayMemory;
 use crate::route::RouteTable;
 use crate::upstream::Pool;
+use evenkeel::Dependency;
 use http::HeaderValue;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 /// One running proxy.
 pub(crate) struct Proxy {
-    pub(crate) service: String,
     pub(crate) bounds: Bounds,
     pub(crate) table: RouteTable,
     pub(crate) routes: Vec<Route>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) metrics: Metrics,
     pub(crate) drain: Drain,
+    pub(crate) stopping: config::Drain,
     pub(crate) pseudonym: Pseudonym,
     pub(crate) replay: Arc<ReplayMemory>,
     pub(crate) last_good: LastGood,
@@ -38,8 +41,8 @@ pub(crate) struct Route {
 /// One upstream: its connections, its policy, its counters.
 pub(crate) struct Upstream {
     pub(crate) name: String,
-    pub(crate) dependency: String,
-    pub(crate) pool: Pool,
+    pub(crate) dependency: Dependency,
+    pub(crate) pool: Arc<Pool>,
     /// Its own host, for clients that named none.
     pub(crate) host: HeaderValue,
     may_retry: bool,
@@ -59,11 +62,13 @@ impl Proxy {
         let ProxyConfig {
             service,
             bounds,
+            drain,
             upstreams,
             routes,
             ..
         } = config;
-        let metrics = Metrics::new(&service);
+        let mut metrics = Metrics::new(&service);
+        let mut dependencies: BTreeMap<String, Dependency> = BTreeMap::new();
         let upstreams: Vec<Upstream> = upstreams
             .into_iter()
             .map(|upstream| Upstream {
@@ -79,9 +84,12 @@ impl Proxy {
                     .retry
                     .as_ref()
                     .is_some_and(|retry| retry.max_attempts.get() > 1),
-                pool: Pool::new(upstream.origin, &bounds),
+                pool: Arc::new(Pool::new(upstream.origin, &bounds)),
                 name: upstream.name,
-                dependency: upstream.dependency,
+                dependency: dependencies
+                    .entry(upstream.dependency)
+                    .or_insert_with_key(|name| Dependency::new(&service, name, upstream.policy))
+                    .clone(),
             })
             .collect();
         let table = RouteTable::new(routes.iter().map(|route| &route.matches));
@@ -92,20 +100,29 @@ impl Proxy {
                 keeps_last_good: config
                     .fallbacks
                     .iter()
-                    .any(|fallback| matches!(fallback, crate::config::Fallback::LastGood { .. })),
+                    .any(|fallback| matches!(fallback, config::Fallback::LastGood { .. })),
                 config,
             })
             .collect();
+        let replay = ReplayMemory::new(bounds.replay_bytes, bounds.replay_bytes_total);
+        metrics.register_collector(Dependencies::new(dependencies.into_values()));
+        metrics.register_collector(Gauges {
+            pools: upstreams
+                .iter()
+                .map(|upstream| (upstream.name.clone(), Arc::clone(&upstream.pool)))
+                .collect(),
+            replay: Arc::clone(&replay),
+        });
         Arc::new(Proxy {
-            service,
             table,
             routes,
             upstreams,
             metrics,
-            drain: Drain::new(),
+            drain: Drain::new(drain.idle),
+            stopping: drain,
             // The hasher's keys are the one source of randomness std has.
             pseudonym: Pseudonym::new(RandomState::new().hash_one("via")),
-            replay: ReplayMemory::new(bounds.replay_bytes, bounds.replay_bytes_total),
+            replay,
             last_good: LastGood::new(bounds.last_good_bytes, bounds.last_good_bytes_total),
             bounds,
         })

@@ -96,11 +96,6 @@ impl RequestBody {
         }
     }
 
-    /// Whether there is a body at all.
-    pub(crate) fn is_present(&self) -> bool {
-        self.shared.is_some()
-    }
-
     /// Whether another attempt could send all of it.
     pub(crate) fn is_replayable(&self) -> bool {
         self.shared

@@ -258,13 +258,13 @@ impl Door {
 
     async fn drain(self, requests: TcpListener, stop: &mut watch::Receiver<Stop>) -> Drained {
         let Door { proxy, .. } = &self;
-        let bounds = &proxy.bounds;
+        let stopping = &proxy.stopping;
         proxy.drain.enter(Phase::Draining);
-        tracing::info!(delay = ?bounds.drain_delay, "draining: not ready any more, still accepting");
+        tracing::info!(delay = ?stopping.delay, "draining: not ready any more, still accepting");
         tokio::select! {
             biased;
             () = reached(stop, Stop::DrainAtOnce) => {}
-            () = tokio::time::sleep(bounds.drain_delay) => {}
+            () = tokio::time::sleep(stopping.delay) => {}
             () = self.accept_all(&requests) => {}
         }
         tokio::select! {
@@ -279,7 +279,7 @@ impl Door {
             biased;
             () = self.tracker.wait() => return Drained { cut: 0 },
             () = reached(stop, Stop::Now) => {}
-            () = tokio::time::sleep(bounds.drain_timeout) => {}
+            () = tokio::time::sleep(stopping.timeout) => {}
         }
         let cut = usize::try_from(proxy.metrics.in_flight.get()).unwrap_or(0);
         proxy.metrics.drain_cut.inc_by(cut as u64);

@@ -8,9 +8,9 @@
 //! And the pool knows what happened to a request: a message that hyper hands back unsent, or that
 //! met a connection already closed, provably never left and may go again whatever its method.
 
-use crate::bounds::Bounds;
+use crate::config::Bounds;
 use crate::replay::AttemptBody;
-use http::uri::{Authority, Scheme, Uri};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -55,7 +55,7 @@ impl Origin {
             ));
         }
         if !matches!(
-            uri.path_and_query().map(|path| path.as_str()),
+            uri.path_and_query().map(PathAndQuery::as_str),
             None | Some("/")
         ) {
             return Err(format!(
@@ -192,11 +192,6 @@ impl Pool {
             max_idle: bounds.upstream_idle_connections,
             idle: Mutex::default(),
         }
-    }
-
-    /// Where it leads.
-    pub(crate) fn origin(&self) -> &Origin {
-        &self.origin
     }
 
     /// Sends one request and waits for the head of its answer.

@@ -1,5 +1,12 @@
 //! Stopping under load: whoever was accepted is answered.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test says by panicking what it cannot go on without"
+)]
+
 mod support;
 
 use std::io::{BufRead, ErrorKind};
@@ -35,7 +42,11 @@ fn load(address: SocketAddr, keep_alive: bool, answered: &AtomicUsize) -> Seen {
                 }
             },
         };
-        let close = if keep_alive { "" } else { "Connection: close\r\n" };
+        let close = if keep_alive {
+            ""
+        } else {
+            "Connection: close\r\n"
+        };
         let head = format!("GET /{} HTTP/1.1\r\nHost: a\r\n{close}\r\n", seen.answered);
         if let Err(error) = std::io::Write::write_all(client.stream.get_mut(), head.as_bytes()) {
             seen.lost.push(format!("write: {error}"));
@@ -63,16 +74,38 @@ fn load(address: SocketAddr, keep_alive: bool, answered: &AtomicUsize) -> Seen {
     }
 }
 
-fn rounds() -> usize {
-    std::env::var("EVENKEEL_DRAIN_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+const ROUNDS: usize = 5;
+
+/// A policy file that drains with and without all of its phases in a moment.
+fn policy(upstream: &Upstream) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    let text = format!(
+        "version: 1
+service: shop
+dependencies:
+  cart: {{ deadline: 20s, attempt_timeout: 15s, breaker: {{}} }}
+proxy:
+  listen: 127.0.0.1:0
+  admin: none
+  drain: {{ delay: 100ms, idle: 200ms }}
+  upstreams:
+    cart: {{ url: '{}' }}
+  routes:
+    - upstream: cart
+",
+        upstream.url()
+    );
+    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    file
 }
 
 #[test]
 fn a_signal_under_load_loses_no_request() {
     let (upstream, _requests) = Upstream::ok();
     let mut total = 0;
-    for round in 0..rounds() {
-        let mut proxy = Process::start(&["--upstream", &upstream.url(), "--admin", "none"]);
+    for round in 0..ROUNDS {
+        let file = policy(&upstream);
+        let mut proxy = Process::start(&["--config", file.path().to_str().unwrap()]);
         let answered = AtomicUsize::new(0);
         let address = proxy.address;
         let seen: Vec<Seen> = std::thread::scope(|scope| {
@@ -87,15 +120,18 @@ fn a_signal_under_load_loses_no_request() {
                 assert!(start.elapsed() < PATIENCE, "no load");
                 std::thread::yield_now();
             }
-            proxy.signal("INT");
-            clients.into_iter().map(|client| client.join().unwrap()).collect()
+            proxy.signal(if round % 2 == 0 { "TERM" } else { "INT" });
+            clients
+                .into_iter()
+                .map(|client| client.join().unwrap())
+                .collect()
         });
         let lost: Vec<&String> = seen.iter().flat_map(|seen| &seen.lost).collect();
         assert!(lost.is_empty(), "round {round}: {lost:?}");
         assert_eq!(proxy.wait().code(), Some(0), "round {round}");
         total += answered.load(SeqCst);
     }
-    println!("{} rounds, {total} requests answered, none lost", rounds());
+    println!("{ROUNDS} rounds, {total} requests answered, none lost");
 }
 
 #[test]
@@ -114,14 +150,24 @@ fn a_drain_says_so_at_once_and_finishes_what_runs() {
         support::OK.to_vec()
     });
     let mut proxy = Proxy::start(&upstream, |config| {
-        config.bounds.drain_delay = Duration::from_millis(300);
+        config.drain.delay = Duration::from_millis(300);
     });
     let mut slow = Client::connect(proxy.address);
     slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut kept = Client::connect(proxy.address);
-    assert_eq!(kept.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response().field("connection"), None);
+    assert_eq!(
+        kept.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .response()
+            .field("connection"),
+        None
+    );
     let mut idle = Client::connect(proxy.address);
-    assert_eq!(idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response().status(), 200);
+    assert_eq!(
+        idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .response()
+            .status(),
+        200
+    );
     arrivals.recv_timeout(PATIENCE).unwrap();
 
     let ready = || support::get(proxy.admin, "/readyz").status();
@@ -131,21 +177,34 @@ fn a_drain_says_so_at_once_and_finishes_what_runs() {
     while ready() != 503 {
         assert!(start.elapsed() < PATIENCE);
     }
-    assert_eq!(support::get(proxy.admin, "/livez").status(), 200, "alive to the end");
+    assert_eq!(
+        support::get(proxy.admin, "/livez").status(),
+        200,
+        "alive to the end"
+    );
     // Still accepting, and every answer is its connection's last.
     let response = kept.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response();
-    assert_eq!((response.status(), response.field("connection")), (200, Some("close")));
+    assert_eq!(
+        (response.status(), response.field("connection")),
+        (200, Some("close"))
+    );
     assert!(kept.is_closed());
     let mut fresh = Client::connect(proxy.address);
     let response = fresh.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response();
-    assert_eq!((response.status(), response.field("connection")), (200, Some("close")));
+    assert_eq!(
+        (response.status(), response.field("connection")),
+        (200, Some("close"))
+    );
     assert!(idle.is_closed(), "an idle connection is let go in the end");
     while TcpStream::connect(proxy.address).is_ok() {
         assert!(start.elapsed() < PATIENCE, "the listener closes");
     }
     go.store(true, SeqCst);
     let response = slow.response();
-    assert_eq!((response.status(), response.field("connection")), (200, Some("close")));
+    assert_eq!(
+        (response.status(), response.field("connection")),
+        (200, Some("close"))
+    );
     assert_eq!(proxy.drained().cut, 0);
 }
 
@@ -159,7 +218,7 @@ fn what_outlives_the_drain_timeout_is_cut_and_counted() {
         let _ = stream.fill_buf();
     });
     let mut proxy = Proxy::start(&upstream, |config| {
-        config.bounds.drain_timeout = Duration::from_millis(100);
+        config.drain.timeout = Duration::from_millis(100);
     });
     let mut slow = Client::connect(proxy.address);
     slow.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -200,12 +259,22 @@ fn a_port_in_use_is_named_and_exits_3() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel-proxy"))
-        .args(["--upstream", &upstream.url(), "--listen", &address, "--admin", "none"])
+        .args([
+            "--upstream",
+            &upstream.url(),
+            "--listen",
+            &address,
+            "--admin",
+            "none",
+        ])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(3));
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains(&address) && message.contains("in use"), "{message}");
+    assert!(
+        message.contains(&address) && message.contains("in use"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -215,5 +284,32 @@ fn a_url_that_is_none_exits_2_with_the_way_out() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("help: --upstream http://"));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("help: --upstream http://")
+    );
+}
+
+#[test]
+fn a_policy_file_with_errors_exits_2_naming_them_and_starts_nothing() {
+    let (upstream, _requests) = Upstream::ok();
+    let file = policy(&upstream);
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    std::fs::write(
+        file.path(),
+        text.replace("upstream: cart", "upstream: card"),
+    )
+    .unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel-proxy"))
+        .args(["--config", file.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        message.contains("card") && message.contains("did you mean"),
+        "{message}"
+    );
+    assert!(!message.contains("listening"), "{message}");
 }

@@ -1,6 +1,12 @@
 //! What a client can do to a message, and what the upstream must see of it: never more than one
 //! request where the proxy saw one, never another body than the client's.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says by panicking what it cannot go on without"
+)]
+
 mod support;
 
 use std::sync::mpsc::Receiver;
@@ -153,7 +159,7 @@ fn a_head_that_is_too_large_is_answered_431_and_a_uri_414() {
         assert_eq!(response.status(), 431, "{}", &head[..40]);
     }
     let proxy = Proxy::start(&upstream, |config| {
-        config.bounds.max_buffer_bytes = 256 * 1024
+        config.bounds.max_buffer_bytes = 256 * 1024;
     });
     let uri = "y".repeat(65_536);
     let response = once(

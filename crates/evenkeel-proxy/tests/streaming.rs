@@ -1,11 +1,18 @@
 //! Bodies pass through: in constant memory, at the pace of whoever is slower, and not one byte
 //! further when one side leaves.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test says by panicking what it cannot go on without"
+)]
+
 mod support;
 
 use std::io::{ErrorKind, Read, Write};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 use support::child::Process;
 use support::{Client, PATIENCE, Proxy, Upstream, read_head};
@@ -21,7 +28,11 @@ fn a_gibibyte_passes_each_way_in_constant_memory() {
         while let Ok(Some(head)) = read_head(stream) {
             let mut block = vec![0; MIB];
             if head.start_line.starts_with("POST") {
-                let mut left = head.field("content-length").unwrap().parse::<u64>().unwrap();
+                let mut left = head
+                    .field("content-length")
+                    .unwrap()
+                    .parse::<u64>()
+                    .unwrap();
                 let mut count = 0;
                 while left > 0 {
                     let room = block.len().min(usize::try_from(left).unwrap());
@@ -46,7 +57,9 @@ fn a_gibibyte_passes_each_way_in_constant_memory() {
     let before = proxy.memory("VmHWM");
 
     let mut client = Client::connect(proxy.address);
-    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {GIB}\r\n\r\n"));
+    client.send(format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {GIB}\r\n\r\n"
+    ));
     let block = vec![b'x'; MIB];
     for _ in 0..GIB / MIB as u64 {
         client.send(&block);
@@ -55,7 +68,10 @@ fn a_gibibyte_passes_each_way_in_constant_memory() {
     assert_eq!(counts.recv_timeout(PATIENCE).unwrap(), GIB);
 
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(client.head().field("content-length"), Some(GIB.to_string().as_str()));
+    assert_eq!(
+        client.head().field("content-length"),
+        Some(GIB.to_string().as_str())
+    );
     let mut block = block;
     for _ in 0..GIB / MIB as u64 {
         client.stream.read_exact(&mut block).unwrap();
@@ -70,10 +86,16 @@ fn a_client_that_does_not_read_stops_the_upstream_instead_of_filling_memory() {
     let (written, total) = channel();
     let written = Mutex::new(written);
     let upstream = Upstream::start(move |stream| {
-        let Ok(Some(_)) = read_head(stream) else { return };
+        let Ok(Some(_)) = read_head(stream) else {
+            return;
+        };
         let stream = stream.get_mut();
-        stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        stream
+            .set_write_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .unwrap();
         let mut chunk = b"10000\r\n".to_vec();
         chunk.resize(chunk.len() + 0x10000, b'x');
         chunk.extend_from_slice(b"\r\n");
@@ -93,8 +115,9 @@ fn a_client_that_does_not_read_stops_the_upstream_instead_of_filling_memory() {
 }
 
 /// An upstream that reports how its connections ended.
-fn watched(serve: impl Fn(&mut std::io::BufReader<std::net::TcpStream>) + Send + Sync + 'static)
--> (Upstream, Receiver<&'static str>) {
+fn watched(
+    serve: impl Fn(&mut std::io::BufReader<std::net::TcpStream>) + Send + Sync + 'static,
+) -> (Upstream, Receiver<&'static str>) {
     let (ended, ends) = channel();
     let ended = Mutex::new(ended);
     let upstream = Upstream::start(move |stream| {
@@ -112,7 +135,7 @@ fn watched(serve: impl Fn(&mut std::io::BufReader<std::net::TcpStream>) + Send +
 
 #[test]
 fn a_client_that_leaves_before_the_answer_takes_its_upstream_exchange_with_it() {
-    let (reached, arrivals) = mpsc::channel();
+    let (reached, arrivals) = channel();
     let reached = Mutex::new(reached);
     let (upstream, ends) = watched(move |stream| {
         read_head(stream).unwrap().unwrap();
@@ -132,7 +155,10 @@ fn a_client_that_leaves_before_the_answer_takes_its_upstream_exchange_with_it() 
 fn a_client_that_leaves_within_the_answer_does_too() {
     let (upstream, ends) = watched(|stream| {
         read_head(stream).unwrap().unwrap();
-        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").unwrap();
+        stream
+            .get_mut()
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+            .unwrap();
     });
     let proxy = Proxy::start(&upstream, |_| {});
     let mut client = Client::connect(proxy.address);
@@ -145,7 +171,7 @@ fn a_client_that_leaves_within_the_answer_does_too() {
 
 #[test]
 fn a_client_that_leaves_within_its_upload_does_too() {
-    let (reached, arrivals) = mpsc::channel();
+    let (reached, arrivals) = channel();
     let reached = Mutex::new(reached);
     let (upstream, ends) = watched(move |stream| {
         read_head(stream).unwrap().unwrap();
@@ -167,17 +193,30 @@ fn half_an_answer_is_never_taken_for_a_whole_one() {
     let chunked = "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf";
     let sized = "Content-Length: 100\r\n\r\nhalf";
     // To a client of HTTP/1.0 a chunked answer ends with its connection: only the reset tells.
-    for (version, answer) in [("1.1", sized), ("1.1", chunked), ("1.0", sized), ("1.0", chunked)] {
+    for (version, answer) in [
+        ("1.1", sized),
+        ("1.1", chunked),
+        ("1.0", sized),
+        ("1.0", chunked),
+    ] {
         let upstream = Upstream::start(move |stream| {
-            let Ok(Some(_)) = read_head(stream) else { return };
-            stream.get_mut().write_all(format!("HTTP/1.1 200 OK\r\n{answer}").as_bytes()).unwrap();
+            let Ok(Some(_)) = read_head(stream) else {
+                return;
+            };
+            stream
+                .get_mut()
+                .write_all(format!("HTTP/1.1 200 OK\r\n{answer}").as_bytes())
+                .unwrap();
         });
         let proxy = Proxy::start(&upstream, |_| {});
         let mut client = Client::connect(proxy.address);
         client.send(format!("GET / HTTP/{version}\r\nHost: a\r\n\r\n"));
         let mut rest = Vec::new();
         let end = client.stream.read_to_end(&mut rest);
-        assert!(end.is_err(), "a reset, not an end: {version} {answer:?} {end:?}");
+        assert!(
+            end.is_err(),
+            "a reset, not an end: {version} {answer:?} {end:?}"
+        );
         proxy.metric_becomes(&support::fate_series("upstream_error"), 1.0);
     }
 }
@@ -192,7 +231,10 @@ fn the_upstream_decides_whether_a_client_that_asks_first_sends_its_body() {
                 stream.get_mut().write_all(answer).unwrap();
                 return;
             }
-            stream.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+            stream
+                .get_mut()
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .unwrap();
             support::read_body(stream, &mut head, false).unwrap();
             assert_eq!(head.body, b"12345");
             stream.get_mut().write_all(support::OK).unwrap();

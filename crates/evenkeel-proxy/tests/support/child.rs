@@ -4,15 +4,15 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
-pub struct Process {
-    pub child: Child,
-    pub address: SocketAddr,
-    pub stderr: BufReader<ChildStderr>,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) stderr: BufReader<ChildStderr>,
 }
 
 impl Process {
     /// Starts it and reads where it listens.
-    pub fn start(arguments: &[&str]) -> Process {
+    pub(crate) fn start(arguments: &[&str]) -> Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel-proxy"))
             .args(arguments)
             .args(["--listen", "127.0.0.1:0"])
@@ -27,11 +27,15 @@ impl Process {
             .and_then(|(_, rest)| rest.split([',', ' ', '\n']).next())
             .and_then(|address| address.parse().ok())
             .unwrap_or_else(|| panic!("no address in {line:?}"));
-        Process { child, address, stderr }
+        Process {
+            child,
+            address,
+            stderr,
+        }
     }
 
     /// Sends a signal by name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])
             .status()
@@ -40,7 +44,7 @@ impl Process {
     }
 
     /// A line of `/proc/PID/status`, in KiB.
-    pub fn memory(&self, line: &str) -> u64 {
+    pub(crate) fn memory(&self, line: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         status
             .lines()
@@ -49,7 +53,7 @@ impl Process {
             .unwrap_or_else(|| panic!("no {line} in {status}"))
     }
 
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 }

@@ -3,12 +3,12 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-pub mod child;
+pub(crate) mod child;
 
 use evenkeel_proxy::config::ProxyConfig;
 use evenkeel_proxy::server::{Drained, Server, StopHandle};
 use evenkeel_proxy::upstream::Origin;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -17,20 +17,20 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 /// No test waits longer than this for anything.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One message as it came over the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Message {
-    pub start_line: String,
-    pub fields: Vec<(String, String)>,
+pub(crate) struct Message {
+    pub(crate) start_line: String,
+    pub(crate) fields: Vec<(String, String)>,
     /// Decoded if it was chunked.
-    pub body: Vec<u8>,
-    pub trailers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Vec<(String, String)>,
 }
 
 impl Message {
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.fields
             .iter()
             .filter(|(found, _)| found.eq_ignore_ascii_case(name))
@@ -38,11 +38,11 @@ impl Message {
             .collect()
     }
 
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.all(name).first().copied()
     }
 
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.start_line
             .split(' ')
             .nth(1)
@@ -50,7 +50,7 @@ impl Message {
             .unwrap_or(0)
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
@@ -82,7 +82,7 @@ fn fields(reader: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
 }
 
 /// Reads the head of a message; none at a clean end of the connection.
-pub fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Message>> {
+pub(crate) fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Message>> {
     let Some(start_line) = line(reader)? else {
         return Ok(None);
     };
@@ -94,7 +94,11 @@ pub fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Message>> {
 }
 
 /// Reads the body a head announces. `to_end`: a response without a length ends with its connection.
-pub fn read_body(reader: &mut impl BufRead, message: &mut Message, to_end: bool) -> io::Result<()> {
+pub(crate) fn read_body(
+    reader: &mut impl BufRead,
+    message: &mut Message,
+    to_end: bool,
+) -> io::Result<()> {
     if message.field("transfer-encoding") == Some("chunked") {
         loop {
             let size = line(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -123,8 +127,8 @@ pub fn read_body(reader: &mut impl BufRead, message: &mut Message, to_end: bool)
 }
 
 /// A connection of a client that writes exactly what it is told.
-pub struct Client {
-    pub stream: BufReader<TcpStream>,
+pub(crate) struct Client {
+    pub(crate) stream: BufReader<TcpStream>,
 }
 
 impl From<TcpStream> for Client {
@@ -132,12 +136,14 @@ impl From<TcpStream> for Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream: BufReader::new(stream) }
+        Client {
+            stream: BufReader::new(stream),
+        }
     }
 }
 
 impl Client {
-    pub fn connect(address: SocketAddr) -> Client {
+    pub(crate) fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -147,13 +153,13 @@ impl Client {
         }
     }
 
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Client {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Client {
         self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
         self
     }
 
     /// The next response; interim ones are passed over. Panics if there is none.
-    pub fn response(&mut self) -> Message {
+    pub(crate) fn response(&mut self) -> Message {
         loop {
             let response = self.any_response();
             if response.status() >= 200 {
@@ -163,7 +169,7 @@ impl Client {
     }
 
     /// The next response, interim or not.
-    pub fn any_response(&mut self) -> Message {
+    pub(crate) fn any_response(&mut self) -> Message {
         let mut head = read_head(&mut self.stream).unwrap().expect("a response");
         if head.status() >= 200 && head.status() != 204 && head.status() != 304 {
             read_body(&mut self.stream, &mut head, true).unwrap();
@@ -172,12 +178,12 @@ impl Client {
     }
 
     /// The head of the next response.
-    pub fn head(&mut self) -> Message {
+    pub(crate) fn head(&mut self) -> Message {
         read_head(&mut self.stream).unwrap().expect("a response")
     }
 
     /// Whether the other side closes without another byte.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         match self.stream.fill_buf() {
             Ok(bytes) => bytes.is_empty(),
             Err(error) => {
@@ -189,12 +195,12 @@ impl Client {
 }
 
 /// Sends one request on a connection of its own.
-pub fn once(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Message {
+pub(crate) fn once(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Message {
     Client::connect(address).send(bytes).response()
 }
 
 /// A GET on a connection of its own.
-pub fn get(address: SocketAddr, path: &str) -> Message {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Message {
     once(
         address,
         format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"),
@@ -202,12 +208,14 @@ pub fn get(address: SocketAddr, path: &str) -> Message {
 }
 
 /// An upstream: each connection is served by `serve` in a thread of its own.
-pub struct Upstream {
-    pub address: SocketAddr,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
 }
 
 impl Upstream {
-    pub fn start(serve: impl Fn(&mut BufReader<TcpStream>) + Send + Sync + 'static) -> Upstream {
+    pub(crate) fn start(
+        serve: impl Fn(&mut BufReader<TcpStream>) + Send + Sync + 'static,
+    ) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let serve = Arc::new(serve);
@@ -224,7 +232,7 @@ impl Upstream {
     }
 
     /// Records each request whole, then answers it with what `reply` says, byte for byte.
-    pub fn recording(
+    pub(crate) fn recording(
         reply: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static,
     ) -> (Upstream, Receiver<Message>) {
         let (seen, requests) = channel();
@@ -245,39 +253,39 @@ impl Upstream {
     }
 
     /// An upstream that says `200 ok` to everything.
-    pub fn ok() -> (Upstream, Receiver<Message>) {
+    pub(crate) fn ok() -> (Upstream, Receiver<Message>) {
         Upstream::recording(|_| OK.to_vec())
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }
 
-pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A proxy in this process, stopped when dropped.
-pub struct Proxy {
-    pub address: SocketAddr,
-    pub admin: SocketAddr,
-    pub stop: StopHandle,
-    pub done: Option<JoinHandle<Drained>>,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) stop: StopHandle,
+    pub(crate) done: Option<JoinHandle<Drained>>,
     runtime: Runtime,
 }
 
 impl Proxy {
     /// In front of one upstream, with the defaults as `change` changes them.
-    pub fn start(upstream: &Upstream, change: impl FnOnce(&mut ProxyConfig)) -> Proxy {
+    pub(crate) fn start(upstream: &Upstream, change: impl FnOnce(&mut ProxyConfig)) -> Proxy {
         let mut config = ProxyConfig::in_front_of(Origin::parse(&upstream.url()).unwrap());
         "127.0.0.1:0".clone_into(&mut config.listen);
         config.admin = Some("127.0.0.1:0".to_owned());
-        config.bounds.drain_delay = Duration::ZERO;
-        config.bounds.drain_idle = Duration::from_millis(100);
+        config.drain.delay = Duration::ZERO;
+        config.drain.idle = Duration::from_millis(100);
         change(&mut config);
         Proxy::run(config)
     }
 
-    pub fn run(config: ProxyConfig) -> Proxy {
+    pub(crate) fn run(config: ProxyConfig) -> Proxy {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -298,7 +306,7 @@ impl Proxy {
     }
 
     /// Waits for the drain to end.
-    pub fn drained(&mut self) -> Drained {
+    pub(crate) fn drained(&mut self) -> Drained {
         let done = self.done.take().expect("waited for once");
         self.runtime
             .block_on(async { tokio::time::timeout(PATIENCE, done).await })
@@ -307,7 +315,7 @@ impl Proxy {
     }
 
     /// The value of one series, as `/metrics` has it.
-    pub fn metric(&self, series: &str) -> f64 {
+    pub(crate) fn metric(&self, series: &str) -> f64 {
         let text = get(self.admin, "/metrics").text();
         text.lines()
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
@@ -317,7 +325,7 @@ impl Proxy {
     }
 
     /// Waits until a series has a value.
-    pub fn metric_becomes(&self, series: &str, value: f64) {
+    pub(crate) fn metric_becomes(&self, series: &str, value: f64) {
         let start = std::time::Instant::now();
         while (self.metric(series) - value).abs() > f64::EPSILON {
             assert!(
@@ -330,12 +338,12 @@ impl Proxy {
     }
 
     /// How many requests ended so on the default route.
-    pub fn fate(&self, fate: &str) -> f64 {
+    pub(crate) fn fate(&self, fate: &str) -> f64 {
         self.metric(&fate_series(fate))
     }
 }
 
-pub fn fate_series(fate: &str) -> String {
+pub(crate) fn fate_series(fate: &str) -> String {
     format!("evenkeel_requests_total{{service=\"proxy\",route=\"default\",fate=\"{fate}\"}}")
 }
 
