@@ -4,6 +4,7 @@ mod check;
 mod drill;
 mod drill_role;
 mod exit;
+mod proxy;
 mod schema;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +27,7 @@ enum Verb {
     /// Plays one service of a drill; started by the drill itself.
     #[command(hide = true)]
     DrillRole(drill_role::DrillRole),
+    Proxy(evenkeel_proxy::command::Args),
     /// Prints the schema that editors and the repository's own check use.
     #[command(hide = true)]
     Schema(schema::Schema),
@@ -36,6 +38,7 @@ fn main() -> Exit {
         Verb::Check(verb) => check::run(&verb),
         Verb::Drill(verb) => drill::run(&verb),
         Verb::DrillRole(verb) => drill_role::run(verb),
+        Verb::Proxy(verb) => proxy::run(&verb),
         Verb::Schema(verb) => schema::run(&verb),
     }
 }

@@ -1,0 +1,212 @@
+//! One client connection, from accept to close.
+//!
+//! The task here drives hyper and keeps the connection's time: a head must arrive within its
+//! timeout, an idle connection does not stay for ever, an answer that outlives its deadline
+//! because nobody reads it is cut. Closing is the delicate part. A close with unread bytes in the
+//! socket makes the kernel send a reset, and a reset destroys the answer that is still on its way;
+//! so we close our half, and go on reading what the client sends until it closes too, or a bound
+//! is reached. And a connection that idles during a drain may have its client's next request on
+//! the wire at this very moment: before it is closed the socket is asked once more, and what has
+//! come is served, with `Connection: close`.
+
+use crate::activity::{Activity, Doing, Watched};
+use crate::config::Bounds;
+use crate::drain::{Drain, Phase};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::HttpService;
+use hyper_util::rt::TokioIo;
+use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval_at};
+
+/// Why serving a connection stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// hyper is done with it: the client closed, or the last answer said `Connection: close`.
+    Done,
+    /// It failed; what was written may be half an answer.
+    Broken,
+    /// It was idle for too long, or idle when the listener had closed.
+    Idle,
+    /// A bound was passed in the middle of something.
+    Cut,
+}
+
+/// Serves one connection until it is closed. `service` is made anew for each HTTP connection on
+/// it, of which there is one, or two when a drain finds a request at the last moment.
+pub(crate) async fn serve<S, F>(tcp: TcpStream, service: F, bounds: &Bounds, drain: &Drain)
+where
+    F: Fn(&Arc<Activity>) -> S,
+    S: HttpService<Incoming> + Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::ResBody: Body + 'static,
+    <S::ResBody as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let builder = http_builder(bounds);
+    let mut tcp = tcp;
+    loop {
+        let activity = Activity::new();
+        let io = TokioIo::new(Watched {
+            tcp,
+            activity: Arc::clone(&activity),
+        });
+        let mut http = builder.serve_connection(io, service(&activity));
+        let ended = drive(&mut http, &activity, bounds, drain).await;
+        let parts = http.into_parts();
+        drop(parts.service);
+        tcp = parts.io.into_inner().tcp;
+        match ended {
+            Ended::Idle if request_is_waiting(&tcp) => {}
+            Ended::Idle | Ended::Done => return linger(tcp, bounds, drain).await,
+            Ended::Broken | Ended::Cut => {
+                // A reset, not an orderly end: for an answer that ends with its connection the
+                // difference is whether the client takes the half for the whole.
+                let _ = tcp.set_zero_linger();
+                return;
+            }
+        }
+    }
+}
+
+// Not `pipeline_flush`: with bytes of a further request in the buffer it puts off writing the
+// answer, and where that answer is the connection's last it is never written.
+fn http_builder(bounds: &Bounds) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .half_close(false)
+        .max_header_size(bounds.max_head_bytes)
+        .max_buf_size(bounds.max_buffer_bytes.max(bounds.max_head_bytes).max(8192));
+    builder
+}
+
+async fn drive<C>(http: &mut C, activity: &Activity, bounds: &Bounds, drain: &Drain) -> Ended
+where
+    C: Future<Output = hyper::Result<()>> + Unpin,
+{
+    let period = tick(bounds, drain);
+    let mut tick = interval_at(tokio::time::Instant::now() + period, period);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut clock = Clock::new(activity);
+    let mut phase_changed = pin!(drain.changed());
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = Pin::new(&mut *http).poll(cx) {
+            return Poll::Ready(match result {
+                Ok(()) => Ended::Done,
+                // What did not parse has been answered; that answer must arrive.
+                Err(error) if error.is_parse() => Ended::Done,
+                Err(error) => {
+                    tracing::debug!(%error, "client connection failed");
+                    Ended::Broken
+                }
+            });
+        }
+        let mut look = false;
+        while phase_changed.as_mut().poll(cx).is_ready() {
+            phase_changed.set(drain.changed());
+            look = true;
+        }
+        while tick.poll_tick(cx).is_ready() {
+            look = true;
+        }
+        if look && let Some(ended) = clock.look(activity, bounds, drain) {
+            return Poll::Ready(ended);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// How often a connection looks at its clocks: a quarter of its shortest timeout, within 10 ms and
+/// 1 s. One timer a connection, never one a request.
+fn tick(bounds: &Bounds, drain: &Drain) -> Duration {
+    let shortest = bounds
+        .head_timeout
+        .min(bounds.idle_timeout)
+        .min(bounds.stall_timeout)
+        .min(drain.idle());
+    (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+}
+
+/// What the last look saw, and since when.
+struct Clock {
+    doing: Doing,
+    moved: u64,
+    requests: u64,
+    /// Since when `doing` has not changed, nor a request come and gone.
+    since: Instant,
+    /// Since when `moved` has not changed.
+    still_since: Instant,
+}
+
+impl Clock {
+    fn new(activity: &Activity) -> Clock {
+        let now = Instant::now();
+        Clock {
+            doing: activity.doing(),
+            moved: activity.moved(),
+            requests: activity.requests(),
+            since: now,
+            still_since: now,
+        }
+    }
+
+    fn look(&mut self, activity: &Activity, bounds: &Bounds, drain: &Drain) -> Option<Ended> {
+        let now = Instant::now();
+        let (doing, moved) = (activity.doing(), activity.moved());
+        if moved != self.moved {
+            (self.moved, self.still_since) = (moved, now);
+        }
+        // The bytes of a head do not count as progress: one a minute would keep it open for ever.
+        if doing != self.doing || activity.requests() != self.requests {
+            (self.doing, self.since) = (doing, now);
+            self.requests = activity.requests();
+        }
+        let since = now - self.since;
+        match (drain.phase(), doing) {
+            (Phase::Aborting, Doing::Idle) => Some(Ended::Idle),
+            (Phase::Aborting, _) => Some(Ended::Cut),
+            (Phase::Closing(closed), Doing::Idle)
+                if since >= drain.idle() && now - closed >= drain.idle() =>
+            {
+                Some(Ended::Idle)
+            }
+            (_, Doing::Idle) => (since >= bounds.idle_timeout).then_some(Ended::Idle),
+            (_, Doing::ReadingHead) => (since >= bounds.head_timeout).then_some(Ended::Cut),
+            (_, Doing::Request) => match activity.deadline() {
+                // The body keeps its deadline itself as long as somebody reads it; a tick later
+                // nobody does.
+                Some(deadline) => (now >= deadline + tick(bounds, drain)).then_some(Ended::Cut),
+                None => (now - self.still_since >= bounds.stall_timeout).then_some(Ended::Cut),
+            },
+        }
+    }
+}
+
+/// Asks the socket itself: the reactor's idea of it may be a moment old.
+fn request_is_waiting(tcp: &TcpStream) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    matches!(socket2::SockRef::from(tcp).peek(&mut byte), Ok(1..))
+}
+
+/// Closes our half and reads the rest.
+async fn linger(mut tcp: TcpStream, bounds: &Bounds, drain: &Drain) {
+    if tcp.shutdown().await.is_err() {
+        return;
+    }
+    let mut scrap = [0; 4096];
+    let read_on = async { while let Ok(1..) = tcp.read(&mut scrap).await {} };
+    tokio::select! {
+        biased;
+        () = read_on => {}
+        () = tokio::time::sleep(bounds.linger_timeout) => {}
+        () = drain.aborting() => {}
+    }
+}

@@ -1,0 +1,196 @@
+//! What the policies say of themselves, read at each scrape.
+//!
+//! The bounds count for themselves, so nothing on a request's way counts it twice. What is off has
+//! no series: a bulkhead of zero would look like one that is full.
+
+use evenkeel::Dependency;
+use evenkeel::core::breaker::State;
+use evenkeel::core::policy::Snapshot;
+use evenkeel::core::rejection::Reason;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use std::fmt;
+
+/// The dependencies of one proxy, each once.
+#[derive(Debug)]
+pub(crate) struct Dependencies(Vec<Dependency>);
+
+impl Dependencies {
+    /// What is read at each scrape.
+    pub(crate) fn new(all: impl IntoIterator<Item = Dependency>) -> Dependencies {
+        Dependencies(all.into_iter().collect())
+    }
+}
+
+/// One metric of a dependency: its rows are told apart by one more label, if by any.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    label: &'static str,
+    /// What a value is divided by.
+    unit: u32,
+    read: fn(&Snapshot) -> Vec<(&'static str, u64)>,
+}
+
+const FAMILIES: [Family; 9] = [
+    Family {
+        name: "retry_attempts",
+        help: "Attempts by whether they were the first, a retry or a hedge",
+        kind: MetricType::Counter,
+        label: "outcome",
+        unit: 1,
+        read: |seen| {
+            let tally = &seen.tally;
+            vec![
+                ("first", tally.first_attempts),
+                ("retry", tally.retries),
+                ("hedge", 0),
+            ]
+        },
+    },
+    Family {
+        name: "circuit_breaker_state_changes",
+        help: "Times the breaker entered a state",
+        kind: MetricType::Counter,
+        label: "to_state",
+        unit: 1,
+        read: |seen| match &seen.breaker {
+            Some(breaker) => State::ALL
+                .iter()
+                .map(|state| state.as_str())
+                .zip(breaker.entered)
+                .collect(),
+            None => Vec::new(),
+        },
+    },
+    Family {
+        name: "evenkeel_breaker_state",
+        help: "The state the breaker is in",
+        kind: MetricType::Gauge,
+        label: "state",
+        unit: 1,
+        read: |seen| match &seen.breaker {
+            Some(breaker) => State::ALL
+                .iter()
+                .map(|state| (state.as_str(), u64::from(*state == breaker.state)))
+                .collect(),
+            None => Vec::new(),
+        },
+    },
+    Family {
+        name: "bulkhead_active_calls",
+        help: "Slots in use",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            seen.bulkhead
+                .iter()
+                .map(|bulkhead| ("", u64::from(bulkhead.in_use)))
+                .collect()
+        },
+    },
+    Family {
+        name: "bulkhead_max_concurrent",
+        help: "Slots there are",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            seen.bulkhead
+                .iter()
+                .map(|bulkhead| ("", u64::from(bulkhead.limit)))
+                .collect()
+        },
+    },
+    Family {
+        name: "bulkhead_rejections",
+        help: "Calls refused for want of a slot",
+        kind: MetricType::Counter,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            let refused = |reason: Reason| seen.tally.rejections[reason.index()];
+            let all = [Reason::BulkheadFull, Reason::QueueFull, Reason::WaitTimeout];
+            seen.bulkhead
+                .iter()
+                .map(|_| ("", all.map(refused).iter().sum()))
+                .collect()
+        },
+    },
+    Family {
+        name: "evenkeel_rejections",
+        help: "Calls refused before anything was sent, by bound",
+        kind: MetricType::Counter,
+        label: "reason",
+        unit: 1,
+        read: |seen| {
+            Reason::ALL
+                .iter()
+                .map(|reason| reason.as_str())
+                .zip(seen.tally.rejections)
+                .collect()
+        },
+    },
+    Family {
+        name: "evenkeel_retry_budget_tokens",
+        help: "Retry tokens left",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            seen.budget
+                .iter()
+                .map(|budget| ("", budget.balance_milli))
+                .collect()
+        },
+    },
+    Family {
+        name: "evenkeel_attempts_in_flight",
+        help: "Attempts under way, their bodies included",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1,
+        read: |seen| vec![("", seen.tally.in_flight())],
+    },
+];
+
+impl Collector for Dependencies {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let now: Vec<(&str, Snapshot)> = self
+            .0
+            .iter()
+            .map(|dependency| (dependency.name(), dependency.snapshot()))
+            .collect();
+        for family in FAMILIES {
+            let Family {
+                name,
+                help,
+                kind,
+                label,
+                unit,
+                read,
+            } = family;
+            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+            for (dependency, seen) in &now {
+                for (value, count) in read(seen) {
+                    let mut labels = vec![("dependency", *dependency)];
+                    if !label.is_empty() {
+                        labels.push((label, value));
+                    }
+                    let mut row = metric.encode_family(&labels)?;
+                    if matches!(kind, MetricType::Counter) {
+                        row.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+                    } else {
+                        // Exact up to 2^53, and no gauge of ours comes near.
+                        #[expect(clippy::cast_precision_loss, reason = "see above")]
+                        row.encode_gauge(&(count as f64 / f64::from(unit)))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

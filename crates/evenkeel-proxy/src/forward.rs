@@ -1,0 +1,356 @@
+//! One request and its upstream: attempts under the dependency's policy, one answer.
+//!
+//! The library decides and drives: whether an attempt may start, when it has taken too long,
+//! whether there is another. What is told here is what an attempt is, what its end means, and what
+//! the outcome of the whole means for the client. An answer that says 503 is still an answer: if
+//! no further attempt is made, it is the upstream's own words that are passed on.
+
+use crate::body::BodyError;
+use crate::classify::{self, Kind};
+use crate::client::Client;
+use crate::fate::Fate;
+use crate::metrics::{AttemptEnd, MethodLabel};
+use crate::outgoing::Outgoing;
+use crate::problem::Problem;
+use crate::proxy::Upstream;
+use crate::record::Record;
+use crate::remaining;
+use crate::upstream::{ExchangeError, Link};
+use evenkeel::core::call::StopReason;
+use evenkeel::core::outcome::{Finished, Outcome};
+use evenkeel::core::rejection::{Reason, Rejection};
+use evenkeel::{Attempt, CallError, CallOptions, OpenAttempt};
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What came of a request.
+pub(crate) struct Forwarded {
+    /// How it ends, if the rest of its answer arrives.
+    pub(crate) fate: Fate,
+    /// The upstream's answer, or ours.
+    pub(crate) result: Result<Answer, Problem>,
+}
+
+/// An upstream's answer whose head is here.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) lease: Lease,
+    /// None once the policy has judged the attempt: an answer that is a failure.
+    pub(crate) open: Option<Open>,
+}
+
+impl Answer {
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// Its fields.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// Its fields.
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.response.headers_mut()
+    }
+
+    /// The length of its body, if it says so.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.response.body().size_hint().exact()
+    }
+
+    /// Whether it says that the server failed, in a way an old answer may stand in for
+    /// (RFC 5861, 4).
+    pub(crate) fn is_server_failure(&self) -> bool {
+        matches!(self.status().as_u16(), 500 | 502 | 503 | 504)
+    }
+}
+
+/// A connection in use. Dropped, it goes back to its pool if its exchange is complete, and is
+/// closed if it is not.
+pub(crate) struct Lease {
+    link: Option<Box<Link>>,
+    client: Arc<Client>,
+    upstream: usize,
+}
+
+impl Lease {
+    /// Moves bytes.
+    pub(crate) fn drive(&mut self, cx: &mut std::task::Context<'_>) {
+        if let Some(link) = &mut self.link {
+            link.drive(cx);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.client.proxy.upstreams[self.upstream]
+                .pool
+                .give_back(link);
+        }
+    }
+}
+
+/// An attempt whose answer is still arriving. Dropped, it says nothing about the dependency: its
+/// head had come in time, and it was the client who left.
+pub(crate) struct Open {
+    attempt: Option<OpenAttempt>,
+}
+
+impl Open {
+    /// The body has ended as it should.
+    pub(crate) fn ended_well(self) {
+        self.finish(Outcome::Success);
+    }
+
+    /// It has not.
+    pub(crate) fn broke(self, error: &BodyError) {
+        self.finish(match error {
+            BodyError::Upstream(_) => Outcome::Failure,
+            BodyError::Deadline => Outcome::Overload,
+        });
+    }
+
+    fn finish(mut self, outcome: Outcome) {
+        if let Some(attempt) = self.attempt.take() {
+            attempt.finish(outcome);
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            attempt.finish(Outcome::Ignored);
+        }
+    }
+}
+
+/// Why an attempt failed.
+enum AttemptError {
+    /// With an answer, which is passed on if it stays the last.
+    Answered(Response<Incoming>, Lease, Finished),
+    /// Without one.
+    Failed(ExchangeError, Finished),
+}
+
+/// Nothing was sent: the caller's time was over before it began.
+pub(crate) fn expired() -> Forwarded {
+    deadline_exceeded("the caller's deadline had passed on arrival; nothing was sent")
+}
+
+/// Makes attempts until there is an answer or no more attempt.
+///
+/// # Cancel safety
+/// Dropping the future abandons the attempt in flight: its connection is closed and its slot free.
+pub(crate) async fn forward(
+    client: &Arc<Client>,
+    record: &Record,
+    outgoing: &Outgoing,
+    deadline: Instant,
+) -> Forwarded {
+    let proxy = &client.proxy;
+    let route = &proxy.routes[record.route];
+    let index = route.config.upstream;
+    let upstream = &proxy.upstreams[index];
+    let mut options = CallOptions::default();
+    options.idempotent = outgoing.is_idempotent();
+    options.within = Some(remaining(deadline));
+    let mut attempts = 0;
+    let operation = |attempt: Attempt| {
+        attempts = attempt.number();
+        route.metrics.attempts.inc();
+        let watch = Watch::new(upstream, record.method, attempt.remaining());
+        async move {
+            let exchanged = upstream
+                .pool
+                .exchange(|| outgoing.message(upstream, attempt.number(), remaining(deadline)))
+                .await;
+            match exchanged {
+                Ok((response, link)) => {
+                    let lease = Lease {
+                        link: Some(link),
+                        client: Arc::clone(client),
+                        upstream: index,
+                    };
+                    let (finished, kind) = classify::answer(response.status(), response.headers());
+                    watch.end(AttemptEnd::Answered(response.status()), kind);
+                    match finished.class {
+                        None => Ok((response, lease)),
+                        Some(_) => {
+                            let finished = outgoing.allowing(finished);
+                            Err(AttemptError::Answered(response, lease, finished))
+                        }
+                    }
+                }
+                Err(error) => {
+                    let (finished, kind) = classify::error(&error, outgoing.body().client_failed());
+                    if let Some(kind) = kind {
+                        watch.end(AttemptEnd::Failed(kind), Some(kind));
+                    }
+                    Err(AttemptError::Failed(error, outgoing.allowing(finished)))
+                }
+            }
+        }
+    };
+    let judge = |result: &Result<_, AttemptError>| match result {
+        Ok(_) => Finished::success(),
+        Err(AttemptError::Answered(_, _, finished) | AttemptError::Failed(_, finished)) => {
+            *finished
+        }
+    };
+    let called = upstream
+        .dependency
+        .call_open(options, judge, operation)
+        .await;
+    match called {
+        Ok(((response, lease), open)) => Forwarded {
+            fate: if attempts > 1 {
+                Fate::SuccessAfterRetry
+            } else {
+                Fate::Success
+            },
+            result: Ok(Answer {
+                response,
+                lease,
+                open: Some(Open { attempt: open }),
+            }),
+        },
+        Err(error) => failed(error, outgoing),
+    }
+}
+
+fn failed(error: CallError<AttemptError>, outgoing: &Outgoing) -> Forwarded {
+    let said = error.to_string();
+    let fate = fate(error.report().stop_reason(), outgoing);
+    match error {
+        CallError::Operation {
+            error: AttemptError::Answered(response, lease, _),
+            ..
+        } => Forwarded {
+            fate,
+            result: Ok(Answer {
+                response,
+                lease,
+                open: None,
+            }),
+        },
+        CallError::Operation {
+            error: AttemptError::Failed(error, _),
+            ..
+        } => {
+            let fate = if outgoing.body().client_failed() {
+                Fate::CancelledByClient
+            } else {
+                fate
+            };
+            let detail = format!("{said}: {error}");
+            let problem = Problem::new(StatusCode::BAD_GATEWAY, fate.label(), detail);
+            Forwarded {
+                fate,
+                result: Err(problem),
+            }
+        }
+        CallError::Rejected { rejection, .. } => refused(rejection, said),
+        CallError::AttemptTimedOut { .. } => {
+            let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, fate.label(), said);
+            Forwarded {
+                fate,
+                result: Err(problem),
+            }
+        }
+        _ => deadline_exceeded(said),
+    }
+}
+
+/// How a request ends that failed, by what kept it from another attempt.
+fn fate(stop: Option<StopReason>, outgoing: &Outgoing) -> Fate {
+    match stop {
+        Some(StopReason::NotIdempotent) => Fate::NotRetryable,
+        Some(StopReason::Unreplayable) => Fate::UnreplayableBody,
+        // We forbid it ourselves when the body has gone.
+        Some(StopReason::Forbidden) if !outgoing.body().is_replayable() => Fate::UnreplayableBody,
+        Some(StopReason::BudgetExhausted) => Fate::RetryBudgetExhausted,
+        Some(
+            StopReason::AttemptsExhausted | StopReason::DeadlineTooClose | StopReason::Refused(_),
+        ) => Fate::RetriesExhausted,
+        _ => Fate::UpstreamError,
+    }
+}
+
+fn refused(rejection: Rejection, detail: String) -> Forwarded {
+    let fate = match rejection.reason {
+        Reason::BreakerOpen => Fate::BreakerOpen,
+        Reason::DeadlineTooClose => return deadline_exceeded(detail),
+        _ => Fate::BulkheadFull,
+    };
+    let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, fate.label(), detail);
+    problem.retry_after = Some(rejection.retry_after.unwrap_or(Duration::from_secs(1)));
+    problem.overload = fate == Fate::BulkheadFull;
+    Forwarded {
+        fate,
+        result: Err(problem),
+    }
+}
+
+fn deadline_exceeded(detail: impl Into<String>) -> Forwarded {
+    let fate = Fate::DeadlineExceeded;
+    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, fate.label(), detail);
+    Forwarded {
+        fate,
+        result: Err(problem),
+    }
+}
+
+/// Counts the end of an attempt, also of one that is dropped.
+struct Watch<'a> {
+    upstream: &'a Upstream,
+    method: MethodLabel,
+    started: Instant,
+    allowed: Duration,
+    ended: bool,
+}
+
+impl<'a> Watch<'a> {
+    fn new(upstream: &'a Upstream, method: MethodLabel, allowed: Duration) -> Watch<'a> {
+        Watch {
+            upstream,
+            method,
+            started: Instant::now(),
+            allowed,
+            ended: false,
+        }
+    }
+
+    fn end(mut self, end: AttemptEnd, kind: Option<Kind>) {
+        self.ended = true;
+        self.count(end, self.started.elapsed(), kind);
+    }
+
+    fn count(&self, end: AttemptEnd, taken: Duration, kind: Option<Kind>) {
+        if let Some(kind) = kind {
+            self.upstream.metrics.failed(kind);
+        }
+        self.upstream.metrics.ended(self.method, end, taken);
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let taken = self.started.elapsed();
+        // Dropped before its time was up, it was the client who left: no failure of anybody.
+        if !self.ended && taken >= self.allowed {
+            self.count(
+                AttemptEnd::Failed(Kind::Timeout),
+                taken,
+                Some(Kind::Timeout),
+            );
+        }
+    }
+}

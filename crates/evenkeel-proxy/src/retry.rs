@@ -1,0 +1,121 @@
+//! Which requests may be sent twice, and what an upstream says about when.
+//!
+//! RFC 9110 (9.2.2) forbids a proxy to repeat a request that is not idempotent, and the
+//! best-documented grievance against meshes is that they did. So a method is repeated if its
+//! definition allows it, or if the request carries an `Idempotency-Key`, which is its author's
+//! word that the upstream knows how to tell the second from the first.
+
+use http::Method;
+use http::header::{self, HeaderMap, HeaderName};
+use std::time::{Duration, SystemTime};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Whether a request may be repeated when nobody knows what became of it.
+pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+        || matches!(*method, Method::PUT | Method::DELETE)
+        // RFC 10008: safe and idempotent, with a body.
+        || method.as_str() == "QUERY"
+        || has_idempotency_key(headers)
+}
+
+/// A key is a structured-field string or, as most of the world sends it, a bare value.
+fn has_idempotency_key(headers: &HeaderMap) -> bool {
+    headers.get(IDEMPOTENCY_KEY).is_some_and(|value| {
+        let key = value.as_bytes().trim_ascii();
+        let inner = key
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""))
+            .unwrap_or(key);
+        !inner.is_empty() && inner.len() <= 255
+    })
+}
+
+/// How long `Retry-After` asks to wait: seconds, or a date, which is measured against the
+/// answer's own `Date` where there is one, because the two clocks need not agree. A date in the
+/// past is zero; what does not parse is ignored.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let mut values = headers.get_all(header::RETRY_AFTER).iter();
+    let text = values.next()?.to_str().ok()?.trim();
+    if values.next().is_some() || text.is_empty() {
+        return None;
+    }
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        // Too long for a number is too long for any policy as well.
+        return Some(Duration::from_secs(
+            text.parse().unwrap_or(u64::from(u32::MAX)),
+        ));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    let now = headers
+        .get(header::DATE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| httpdate::parse_http_date(text).ok())
+        .unwrap_or_else(SystemTime::now);
+    Some(at.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_method_is_repeated_by_definition_or_by_key() {
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert!(is_idempotent(&method, &HeaderMap::new()), "{method}");
+        }
+        for method in ["POST", "PATCH", "get", "LOCK"] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert!(!is_idempotent(&method, &HeaderMap::new()), "{method}");
+            for (key, counts) in [
+                ("\"8e03978e\"", true),
+                ("8e03978e", true),
+                ("", false),
+                ("\"\"", false),
+            ] {
+                let keyed = headers(&[("idempotency-key", key)]);
+                assert_eq!(is_idempotent(&method, &keyed), counts, "{method} {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_by_the_senders_own_clock() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for (after, expected) in [
+            ("3", Some(3)),
+            ("0", Some(0)),
+            ("99999999999999999999", Some(u64::from(u32::MAX))),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sunday, 06-Nov-94 08:50:37 GMT", Some(60)),
+            ("Sun Nov  6 08:50:37 1994", Some(60)),
+            ("Sun, 06 Nov 1994 08:48:37 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+            ("1.5", None),
+            ("", None),
+        ] {
+            let map = headers(&[("retry-after", after), ("date", date)]);
+            assert_eq!(
+                retry_after(&map),
+                expected.map(Duration::from_secs),
+                "{after}"
+            );
+        }
+    }
+}

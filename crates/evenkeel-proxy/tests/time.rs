@@ -1,0 +1,231 @@
+//! Nothing lasts for ever: heads, idle connections, answers, readers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says by panicking what it cannot go on without"
+)]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+use support::{Client, PATIENCE, Proxy, Upstream, read_head};
+
+const SHORT: Duration = Duration::from_millis(200);
+
+#[test]
+fn no_answer_within_the_deadline_is_a_504_that_says_whose_it_is() {
+    let upstream = Upstream::start(|stream| {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    });
+    let proxy = Proxy::start(&upstream, |config| config.routes[0].deadline = SHORT);
+    let start = Instant::now();
+    let response = support::get(proxy.address, "/");
+    assert_eq!(response.status(), 504);
+    assert_eq!(
+        response.field("content-type"),
+        Some("application/problem+json")
+    );
+    assert_eq!(
+        response.field("x-evenkeel-reason"),
+        Some("deadline_exceeded")
+    );
+    assert!(start.elapsed() >= SHORT && start.elapsed() < PATIENCE);
+    assert!((proxy.fate("deadline_exceeded") - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_caller_can_shorten_the_deadline_and_not_lengthen_it() {
+    let (upstream, requests) = Upstream::ok();
+    let proxy = Proxy::start(&upstream, |config| {
+        config.routes[0].deadline = Duration::from_secs(9);
+    });
+    let ask = |field: &str| {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\nConnection: close\r\n\r\n");
+        support::once(proxy.address, head).status()
+    };
+    let left = || -> u64 {
+        let request = requests.recv_timeout(PATIENCE).unwrap();
+        request
+            .field("x-request-timeout-ms")
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    assert_eq!(ask("x-request-timeout-ms: 5000"), 200);
+    assert!((4000..5000).contains(&left()));
+    assert_eq!(ask("grpc-timeout: 3S"), 200);
+    assert!((2000..3000).contains(&left()));
+    assert_eq!(ask("x-envoy-expected-rq-timeout-ms: 2000"), 200);
+    assert!((1000..2000).contains(&left()));
+    assert_eq!(ask("x-request-timeout-ms: 60000"), 200);
+    assert!((8000..9000).contains(&left()));
+    assert_eq!(ask("x-request-timeout-ms: soon"), 200);
+    assert!((8000..9000).contains(&left()));
+    let malformed = proxy.metric("evenkeel_malformed_deadlines_total{service=\"proxy\"}");
+    assert!((malformed - 1.0).abs() < f64::EPSILON);
+    for over in ["0", "-5"] {
+        assert_eq!(ask(&format!("x-request-timeout-ms: {over}")), 504);
+    }
+    assert!(
+        requests.recv_timeout(Duration::ZERO).is_err(),
+        "nobody was called"
+    );
+}
+
+/// An upstream that sends half a body and then waits until it is let go.
+fn half_a_body() -> (Upstream, std::sync::mpsc::Receiver<()>) {
+    let (closed, closes) = channel();
+    let closed = Mutex::new(closed);
+    let upstream = Upstream::start(move |stream| {
+        let Ok(Some(_)) = read_head(stream) else {
+            return;
+        };
+        stream
+            .get_mut()
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+            .unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        let _ = closed.lock().unwrap().send(());
+    });
+    (upstream, closes)
+}
+
+#[test]
+fn the_deadline_covers_the_body() {
+    let (upstream, closes) = half_a_body();
+    let proxy = Proxy::start(&upstream, |config| config.routes[0].deadline = SHORT);
+    let mut client = Client::connect(proxy.address);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().status(), 200);
+    let mut rest = Vec::new();
+    assert!(
+        client.stream.read_to_end(&mut rest).is_err(),
+        "cut, visibly"
+    );
+    assert_eq!(rest, b"half");
+    closes.recv_timeout(PATIENCE).unwrap();
+    proxy.metric_becomes(&support::fate_series("deadline_exceeded"), 1.0);
+}
+
+#[test]
+fn a_body_without_a_deadline_ends_when_nothing_moves() {
+    let (upstream, closes) = half_a_body();
+    let proxy = Proxy::start(&upstream, |config| {
+        config.routes[0].deadline = Duration::from_millis(50);
+        config.routes[0].deadline_covers_body = false;
+        config.bounds.stall_timeout = SHORT;
+    });
+    let mut client = Client::connect(proxy.address);
+    let start = Instant::now();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().status(), 200);
+    let mut rest = Vec::new();
+    assert!(client.stream.read_to_end(&mut rest).is_err());
+    assert!(start.elapsed() >= SHORT, "outlived its deadline of 50 ms");
+    closes.recv_timeout(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_at_the_deadline() {
+    let (closed, closes) = channel();
+    let closed = Mutex::new(closed);
+    let upstream = Upstream::start(move |stream| {
+        let Ok(Some(_)) = read_head(stream) else {
+            return;
+        };
+        let stream = stream.get_mut();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            .unwrap();
+        let block = vec![b'x'; 1 << 20];
+        while stream.write_all(&block).is_ok() {}
+        let _ = closed.lock().unwrap().send(());
+    });
+    let proxy = Proxy::start(&upstream, |config| {
+        config.routes[0].deadline = Duration::from_millis(500);
+    });
+    let mut client = Client::connect(proxy.address);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().status(), 200);
+    closes
+        .recv_timeout(Duration::from_secs(10))
+        .expect("the upstream is let go while nobody reads");
+    drop(client);
+}
+
+#[test]
+fn a_head_sent_byte_by_byte_is_given_up_and_an_idle_connection_is_closed() {
+    let (upstream, _requests) = Upstream::ok();
+    let proxy = Proxy::start(&upstream, |config| {
+        config.bounds.head_timeout = SHORT;
+        config.bounds.idle_timeout = Duration::from_millis(400);
+    });
+    let mut slow = Client::connect(proxy.address);
+    let start = Instant::now();
+    for byte in b"GET / HTTP/1.1\r\nHost: a\r\nX: "
+        .iter()
+        .chain(std::iter::repeat(&b'x'))
+    {
+        if slow.stream.get_mut().write_all(&[*byte]).is_err() {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "still reading");
+        std::thread::yield_now();
+    }
+    assert!(start.elapsed() >= SHORT);
+
+    let mut idle = Client::connect(proxy.address);
+    assert_eq!(
+        idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .response()
+            .status(),
+        200
+    );
+    let start = Instant::now();
+    assert!(idle.is_closed());
+    assert!(
+        start.elapsed() >= Duration::from_millis(300),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn more_connections_than_allowed_wait_outside() {
+    let (upstream, _requests) = Upstream::ok();
+    let proxy = Proxy::start(&upstream, |config| config.bounds.max_connections = 1);
+    let mut first = Client::connect(proxy.address);
+    assert_eq!(
+        first
+            .send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .response()
+            .status(),
+        200
+    );
+    let mut second = Client::connect(proxy.address);
+    second.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    second
+        .stream
+        .get_ref()
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    let mut byte = [0];
+    assert!(
+        second.stream.read(&mut byte).is_err(),
+        "not served while the first is there"
+    );
+    second
+        .stream
+        .get_ref()
+        .set_read_timeout(Some(PATIENCE))
+        .unwrap();
+    drop(first);
+    assert_eq!(second.response().status(), 200);
+}
