@@ -37,9 +37,9 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether `other` says the same of the same place in the text.
-    pub(crate) fn repeats(&self, other: &Self) -> bool {
-        self.place.span == other.place.span && self.what == other.what && self.why == other.why
+    /// In the order of the text; what is said twice of one place, side by side.
+    pub(crate) fn order(&self) -> (usize, &str, &str) {
+        (self.place.span.start, &self.what, &self.why)
     }
 }
 

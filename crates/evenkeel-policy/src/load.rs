@@ -119,10 +119,10 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
         errors.extend(noted);
     }
     // What an alias repeats is wrong once, where it is written.
-    errors.sort_by_key(|error| error.finding().place.span.start);
-    errors.dedup_by(|later, earlier| later.finding().repeats(earlier.finding()));
-    warnings.sort_by_key(|warning| warning.finding().place.span.start);
-    warnings.dedup_by(|later, earlier| later.finding().repeats(earlier.finding()));
+    errors.sort_by(|a, b| a.finding().order().cmp(&b.finding().order()));
+    errors.dedup_by(|a, b| a.finding().order() == b.finding().order());
+    warnings.sort_by(|a, b| a.finding().order().cmp(&b.finding().order()));
+    warnings.dedup_by(|a, b| a.finding().order() == b.finding().order());
     match policy {
         Some(policy) if errors.is_empty() => Ok(Loaded {
             policy,

@@ -146,7 +146,7 @@ fn upstream(
     let defined = scope.root().at("dependencies");
     let Some((dependency, _)) = dependencies.get_key_value(wanted) else {
         // A definition that is wrong was reported where it stands.
-        if !defined.at(wanted).is_written() {
+        if !defined.is_struck() && !defined.at(wanted).is_written() {
             let known: Vec<_> = dependencies.keys().map(Name::as_str).collect();
             let add = format!(
                 "add {} to `dependencies`",

@@ -64,9 +64,47 @@ pub(super) fn resolve(
     config.budget = budget(&scope.at("budget"), spec.budget.as_ref(), &config);
 
     if attempts.sound {
+        without_effect(scope, spec, &config, bounds);
         fits(scope, &config, bounds);
     }
     config
+}
+
+/// Finds what is written about retries that are never made.
+fn without_effect(
+    scope: &Scope<'_>,
+    spec: &spec::Retry,
+    config: &retry::Config,
+    bounds: &Bounds<'_>,
+) {
+    if config.max_attempts == NonZeroU32::MIN {
+        let others = spec.backoff.is_some()
+            || spec.throttled.is_some()
+            || spec.max_retry_after.is_some()
+            || spec.budget.is_some();
+        if others {
+            scope.at("attempts").warning(Problem::new(
+                "the other settings of `retry` have no effect",
+                "one attempt is the first: there is no retry",
+                "write 2 or more, or remove the `retry` section",
+            ));
+        }
+    } else if spec.throttled.is_some() && bounds.deadline.sound {
+        let (wait, deadline) = (
+            backoff::least_wait(&config.throttled),
+            bounds.deadline.value,
+        );
+        if wait >= deadline.0 {
+            scope.at("throttled").at("initial").warning(Problem::new(
+                "a refused attempt is never repeated",
+                format!(
+                    "the first wait is at least {}, and the deadline is {deadline}",
+                    Duration(wait)
+                ),
+                "write a shorter `initial`, or leave `throttled` out",
+            ));
+        }
+    }
 }
 
 /// Compares the time that the attempts take with the time there is.

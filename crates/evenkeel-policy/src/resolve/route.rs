@@ -183,13 +183,8 @@ fn upstream(scope: &Scope<'_>, name: &str, known: &[&str]) -> Option<Name> {
     if known.contains(&name) {
         return Name::parse(name).ok();
     }
-    if !scope
-        .root()
-        .at("proxy")
-        .at("upstreams")
-        .at(name)
-        .is_written()
-    {
+    let defined = scope.root().at("proxy").at("upstreams");
+    if !defined.is_struck() && !defined.at(name).is_written() {
         scope.error(Problem::new(
             format!("no upstream is called {}", ticked(name)),
             "not defined under `proxy.upstreams`",

@@ -2,7 +2,7 @@
 //!
 //! These types are the file's shape and nothing more: every setting is optional, names are not looked up,
 //! numbers are not judged. What an author may write is decided here, what it means in
-//! [`resolve`](crate::resolve). Their documentation is what editors show: it becomes the descriptions of
+//! the private module `resolve`. Their documentation is what editors show: it becomes the descriptions of
 //! the JSON schema.
 
 mod choice;

@@ -4,7 +4,7 @@
 //! struck from the tree, and the tree is read again, until nothing is left to complain about. Every
 //! field of the written form is optional, so a struck value only looks as if it was not written.
 
-use std::fmt;
+mod error;
 
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
@@ -14,9 +14,11 @@ use serde::forward_to_deserialize_any;
 
 use crate::finding::{Finding, Problem};
 use crate::path::Path;
-use crate::quote::{decimal, suggestion, ticked};
+use crate::quote::ticked;
 use crate::source::Source;
 use crate::tree::{Entry, Node, Value};
+use error::DecodeError;
+pub(crate) use error::problem;
 
 /// After this many errors the file is read no further: it is some other kind of file.
 const MOST_ERRORS: usize = 50;
@@ -57,181 +59,6 @@ where
         findings.push(enough.at(source, end, Path::root()));
     }
     (T::default(), findings)
-}
-
-/// What serde was told, and where.
-#[derive(Debug)]
-struct DecodeError {
-    /// None until the mapping or list that holds the value has added it.
-    path: Option<Path>,
-    /// What to strike, where that is more than `path`.
-    strike: Option<Path>,
-    /// The key is wrong, not its value.
-    at_key: bool,
-    problem: Problem,
-}
-
-impl DecodeError {
-    fn new(problem: Problem) -> Self {
-        Self {
-            path: None,
-            strike: None,
-            at_key: false,
-            problem,
-        }
-    }
-
-    fn or_at(mut self, path: Path) -> Self {
-        self.path.get_or_insert(path);
-        self
-    }
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.problem.what)
-    }
-}
-
-impl std::error::Error for DecodeError {}
-
-/// How a [`Problem`] passes through serde, which carries only a text: its three parts on three lines.
-pub(crate) fn problem<E: de::Error>(problem: &Problem) -> E {
-    let Problem { what, why, help } = problem;
-    E::custom(format_args!("{what}\n{why}\n{help}"))
-}
-
-/// A value in a sentence.
-fn shown(unexpected: Unexpected<'_>) -> String {
-    match unexpected {
-        Unexpected::Str(text) => format!("the text {}", ticked(text)),
-        Unexpected::Bool(value) => format!("`{value}`"),
-        Unexpected::Unsigned(number) => format!("the number {number}"),
-        Unexpected::Signed(number) => format!("the number {number}"),
-        Unexpected::Float(number) => format!("the number {}", decimal(number)),
-        Unexpected::Map => "a mapping".to_owned(),
-        Unexpected::Seq => "a list".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-impl de::Error for DecodeError {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        let message = message.to_string();
-        let mut parts = message.splitn(3, '\n');
-        let mut part = || parts.next().unwrap_or_default().to_owned();
-        let what = part();
-        let (why, help) = (part(), part());
-        Self::new(Problem { what, why, help })
-    }
-
-    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let found = shown(unexpected);
-        let expected = match expected.to_string().as_str() {
-            "a boolean" => "`true` or `false`".to_owned(),
-            "a map" => "a mapping".to_owned(),
-            "a sequence" => "a list".to_owned(),
-            "a string" => "a text".to_owned(),
-            other => other.to_owned(),
-        };
-        let help = match unexpected {
-            Unexpected::Bool(_)
-            | Unexpected::Unsigned(_)
-            | Unexpected::Signed(_)
-            | Unexpected::Float(_)
-                if expected == "a text" =>
-            {
-                "put it into quotes".to_owned()
-            }
-            _ => format!("write {expected}"),
-        };
-        let (what, why) = (
-            format!("expected {expected}, found {found}"),
-            format!("this is {found}"),
-        );
-        Self::new(Problem::new(what, why, help))
-    }
-
-    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::invalid_type(unexpected, expected)
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(Problem::new(
-            format!("{} is not one of the choices here", ticked(variant)),
-            "not a choice",
-            suggestion(variant, expected, "leave it out"),
-        ))
-    }
-
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self {
-            path: None,
-            strike: None,
-            at_key: true,
-            problem: Problem::new(
-                format!("unknown key {}", ticked(field)),
-                "nothing reads this key",
-                known_elsewhere(field, expected)
-                    .unwrap_or_else(|| suggestion(field, expected, "remove it")),
-            ),
-        }
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::new(Problem::new(
-            format!("{} is missing", ticked(field)),
-            "needed here",
-            format!("add {}", ticked(&format!("{field}: …"))),
-        ))
-    }
-}
-
-/// Names that other systems use for what is meant, and ours.
-const KNOWN_ELSEWHERE: &[(&str, &str)] = &[
-    ("backoff_multiplier", "multiplier"),
-    ("base", "initial"),
-    ("base_interval", "initial"),
-    ("circuit_breaker", "breaker"),
-    ("error_rate", "rate"),
-    ("factor", "multiplier"),
-    ("failure_rate", "rate"),
-    ("failure_threshold", "consecutive"),
-    ("half_open", "probes"),
-    ("initial_interval", "initial"),
-    ("max_attempts", "attempts"),
-    ("max_concurrent", "limit"),
-    ("max_delay", "max"),
-    ("max_interval", "max"),
-    ("max_queue", "queue"),
-    ("method", "methods"),
-    ("min_retries_per_second", "floor_per_second"),
-    ("minimum_calls", "min_calls"),
-    ("num_retries", "attempts"),
-    ("per_try_timeout", "attempt_timeout"),
-    ("percent", "ratio"),
-    ("prefix", "path_prefix"),
-    ("randomization_factor", "jitter"),
-    ("reset_timeout", "open"),
-    ("retries", "retry"),
-    ("retry_ratio", "ratio"),
-    ("timeout", "deadline"),
-    ("ttl", "window"),
-];
-
-fn known_elsewhere(field: &str, expected: &[&str]) -> Option<String> {
-    let (_, ours) = KNOWN_ELSEWHERE
-        .iter()
-        .find(|(theirs, ours)| *theirs == field && expected.contains(ours))?;
-    Some(match (field, *ours) {
-        ("timeout", _) if expected.contains(&"attempt_timeout") => {
-            "`deadline` bounds the whole call, `attempt_timeout` one attempt of it".to_owned()
-        }
-        ("num_retries", ours) => format!(
-            "here it is called `{ours}`, and counts the first attempt too: one retry is `{ours}: 2`"
-        ),
-        (_, ours) => format!("here it is called `{ours}`"),
-    })
 }
 
 /// A place in the tree, to serde a deserializer.
