@@ -60,4 +60,4 @@ mod stop;
 pub mod stripe;
 mod sync;
 pub mod time;
-mod window;
+pub mod window;

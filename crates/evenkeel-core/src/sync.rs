@@ -22,6 +22,8 @@ pub(crate) enum Protocol {
     Breaker,
     Budget,
     Bulkhead,
+    Ewma,
+    Quantile,
     Window,
 }
 
@@ -68,6 +70,8 @@ const fn is_mutant(protocol: Protocol) -> bool {
         Protocol::Breaker => cfg!(evenkeel_mutant = "breaker"),
         Protocol::Budget => cfg!(evenkeel_mutant = "budget"),
         Protocol::Bulkhead => cfg!(evenkeel_mutant = "bulkhead"),
+        Protocol::Ewma => cfg!(evenkeel_mutant = "ewma"),
+        Protocol::Quantile => cfg!(evenkeel_mutant = "quantile"),
         Protocol::Window => cfg!(evenkeel_mutant = "window"),
     }
 }

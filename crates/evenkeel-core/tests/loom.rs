@@ -9,6 +9,7 @@
 
 use core::num::NonZeroU32;
 use core::time::Duration;
+use std::sync::Arc;
 
 use evenkeel_core::breaker::{self, Breaker, State};
 use evenkeel_core::budget::{self, Budget, Cost};
@@ -18,6 +19,7 @@ use evenkeel_core::outcome::Outcome;
 use evenkeel_core::ratio::Ratio;
 use evenkeel_core::stripe::Stripe;
 use evenkeel_core::time::Instant;
+use evenkeel_core::window::{Ewma, QuantileConfig, QuantileWindow};
 use loom::model;
 use loom::thread;
 
@@ -277,5 +279,32 @@ fn loom_window_counts_every_call_of_a_new_slice() {
         // The first to come claims the slice; nobody's call may be lost over it.
         together(2, move |_| shared.deposit(Stripe(0), at(5_000)));
         assert_eq!(budget.snapshot(at(5_000)).limit_milli, 2_000);
+    });
+}
+
+#[test]
+fn loom_quantile_counts_every_sample_of_a_new_slice() {
+    model(|| {
+        let window = Arc::new(QuantileWindow::new(&QuantileConfig::default(), 1));
+        window.record(Stripe(0), at(0), Duration::from_millis(10));
+        let shared = Arc::clone(&window);
+        // The same word of the ring, one turn later: the first to come claims it.
+        let later = at(30_000);
+        together(2, move |_| {
+            shared.record(Stripe(0), later, Duration::from_millis(10));
+        });
+        assert_eq!(window.quantiles(later).unwrap().count, 2);
+    });
+}
+
+#[test]
+fn loom_ewma_keeps_the_highest_of_two_peaks() {
+    model(|| {
+        let average = Arc::new(Ewma::new(Duration::from_secs(1)));
+        let shared = Arc::clone(&average);
+        together(2, move |number| {
+            shared.record_peak(at(0), Duration::from_millis(10 + 10 * number));
+        });
+        assert_eq!(average.value(), Duration::from_millis(20));
     });
 }
