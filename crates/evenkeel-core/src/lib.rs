@@ -53,6 +53,7 @@ pub mod deadline;
 pub mod entropy;
 pub mod outcome;
 pub mod policy;
+pub mod rate;
 pub mod ratio;
 pub mod rejection;
 pub mod retry;

@@ -24,6 +24,7 @@ pub(crate) enum Protocol {
     Bulkhead,
     Ewma,
     Quantile,
+    Rate,
     Window,
 }
 
@@ -72,6 +73,7 @@ const fn is_mutant(protocol: Protocol) -> bool {
         Protocol::Bulkhead => cfg!(evenkeel_mutant = "bulkhead"),
         Protocol::Ewma => cfg!(evenkeel_mutant = "ewma"),
         Protocol::Quantile => cfg!(evenkeel_mutant = "quantile"),
+        Protocol::Rate => cfg!(evenkeel_mutant = "rate"),
         Protocol::Window => cfg!(evenkeel_mutant = "window"),
     }
 }

@@ -16,6 +16,7 @@ use evenkeel_core::budget::{self, Budget, Cost};
 use evenkeel_core::bulkhead::{self, Bulkhead};
 use evenkeel_core::entropy::Entropy;
 use evenkeel_core::outcome::Outcome;
+use evenkeel_core::rate::{self, RateLimit};
 use evenkeel_core::ratio::Ratio;
 use evenkeel_core::stripe::Stripe;
 use evenkeel_core::time::Instant;
@@ -306,5 +307,48 @@ fn loom_ewma_keeps_the_highest_of_two_peaks() {
             shared.record_peak(at(0), Duration::from_millis(10 + 10 * number));
         });
         assert_eq!(average.value(), Duration::from_millis(20));
+    });
+}
+
+fn rate(limit: u32, mode: rate::Mode) -> RateLimit {
+    let mut config = rate::Config::per_second(NonZeroU32::new(limit).unwrap());
+    config.mode = mode;
+    RateLimit::new(config)
+}
+
+#[test]
+fn loom_rate_admits_no_more_than_its_burst() {
+    for mode in [rate::Mode::Smooth, rate::Mode::Strict] {
+        model(move || {
+            let limit = rate(2, mode);
+            let shared = limit.clone();
+            let admitted = together(3, move |_| {
+                shared.try_acquire(at(0), NonZeroU32::MIN).is_ok()
+            });
+            assert_eq!(admitted.iter().filter(|&&one| one).count(), 2);
+            assert_eq!(limit.snapshot(at(0)).remaining, 0);
+        });
+    }
+}
+
+#[test]
+fn loom_rate_gives_back_a_turn_only_while_it_is_the_last() {
+    model(|| {
+        let limit = rate(2, rate::Mode::Smooth);
+        let abandoned = limit
+            .reserve(at(0), NonZeroU32::MIN, Duration::ZERO)
+            .unwrap();
+        let shared = limit.clone();
+        let other = thread::spawn(move || shared.try_acquire(at(0), NonZeroU32::MIN).is_ok());
+        drop(abandoned);
+        assert!(other.join().unwrap());
+        // Given back before the other came, there is one left; after, it is lost; never are there two.
+        let remaining = limit.snapshot(at(0)).remaining;
+        assert!(remaining <= 1);
+        assert_eq!(
+            limit.try_acquire(at(0), NonZeroU32::MIN).is_ok(),
+            remaining == 1
+        );
+        assert!(limit.try_acquire(at(0), NonZeroU32::MIN).is_err());
     });
 }

@@ -37,7 +37,7 @@ const _: () = assert!(
 #[non_exhaustive]
 pub struct QuantileConfig {
     /// The time that is looked back on, in ten slices. Longer: steadier answers, from more samples.
-    /// Shorter: a change of latency is seen sooner. Default 30 s, as in Finagle's backup requests.
+    /// Shorter: a change of latency is seen sooner. Default 30 s, as Finagle measures its hedges' delay.
     pub window: Duration,
 }
 
