@@ -22,6 +22,10 @@ pub(crate) enum Protocol {
     Breaker,
     Budget,
     Bulkhead,
+    Ewma,
+    Quantile,
+    Rate,
+    Throttle,
     Window,
 }
 
@@ -68,6 +72,10 @@ const fn is_mutant(protocol: Protocol) -> bool {
         Protocol::Breaker => cfg!(evenkeel_mutant = "breaker"),
         Protocol::Budget => cfg!(evenkeel_mutant = "budget"),
         Protocol::Bulkhead => cfg!(evenkeel_mutant = "bulkhead"),
+        Protocol::Ewma => cfg!(evenkeel_mutant = "ewma"),
+        Protocol::Quantile => cfg!(evenkeel_mutant = "quantile"),
+        Protocol::Rate => cfg!(evenkeel_mutant = "rate"),
+        Protocol::Throttle => cfg!(evenkeel_mutant = "throttle"),
         Protocol::Window => cfg!(evenkeel_mutant = "window"),
     }
 }
