@@ -14,17 +14,26 @@
 //! `check` holds one failure shape a file; [`diagnose`] puts their findings into one story.
 
 mod capture;
+pub mod check;
+mod diagnose;
 pub mod exectrace;
+mod fact;
+mod finding;
 pub mod goroutine;
 pub mod log;
 mod note;
 pub mod procfs;
 pub mod profile;
 pub mod prometheus;
+pub mod render;
 pub mod schedtrace;
+mod score;
 pub mod source;
 mod stack;
 
 pub use capture::{Capture, Moment};
+pub use diagnose::diagnose;
+pub use finding::{Confidence, Diagnosis, Finding, Ingredient, Remedies, Verdict};
 pub use note::{Note, Parsed};
+pub use score::{Score, score};
 pub use stack::{Frame, Owner, Stack};

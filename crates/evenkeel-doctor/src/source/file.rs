@@ -29,6 +29,15 @@ pub struct ReadError {
     source: io::Error,
 }
 
+impl ReadError {
+    pub(crate) fn new(path: &Path, source: io::Error) -> Self {
+        Self {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
 impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "cannot read {}: {}", self.path.display(), self.source)
@@ -348,10 +357,48 @@ fn whole_lines(head: &[u8]) -> usize {
     memchr::memrchr(b'\n', head).map_or(head.len(), |end| end + 1)
 }
 
-/// A profile starts with field 1, 2 or 11 (length-delimited), or 9 to 14.
+/// Whether the bytes read as fields of `profile.proto`, in whatever order: at least four of them, or
+/// as many as there are, each with a number and a wire type that message has.
 fn looks_like_profile(head: &[u8]) -> bool {
-    matches!(head.first(), Some(0x0a | 0x12 | 0x5a)) && head.contains(&0)
-        || (matches!(head.first(), Some(0x0a | 0x5a)) && head.get(2) == Some(&0x08))
+    const NUMBERS: u32 = 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15;
+    const MESSAGES: u32 = 0b111_1110 | 1 << 11 | 1 << 13;
+    let mut rest = head;
+    let mut fields = 0;
+    while fields < 4 {
+        let Some((key, after)) = rest.split_first() else {
+            return fields > 0;
+        };
+        let (field, wire) = (key >> 3, key & 7);
+        let known = |set: u32| field < 16 && set & (1 << field) != 0;
+        rest = after;
+        match wire {
+            0 if known(NUMBERS) => {
+                let Some(end) = rest.iter().take(10).position(|byte| byte & 0x80 == 0) else {
+                    return fields > 0 && rest.len() < 10;
+                };
+                rest = &rest[end + 1..];
+            }
+            2 if known(MESSAGES) => {
+                let mut length = 0_usize;
+                let mut taken = 0;
+                for byte in rest.iter().take(5) {
+                    length |= usize::from(byte & 0x7f) << (7 * taken);
+                    taken += 1;
+                    if byte & 0x80 == 0 {
+                        break;
+                    }
+                }
+                match rest.get(taken + length..) {
+                    Some(after) => rest = after,
+                    // The field goes on beyond what was looked at.
+                    None => return fields > 0,
+                }
+            }
+            _ => return false,
+        }
+        fields += 1;
+    }
+    true
 }
 
 /// A gzip stream that ends early yields what it had, as every other reader here does.
@@ -407,6 +454,9 @@ mod tests {
         );
         assert_eq!(classify(b"# TYPE a counter\na_total 3\n"), Content::Metrics);
         assert_eq!(classify(b"## stat\n1 (x) R\n"), Content::Process);
+        // Time first, as the Go runtime writes processor profiles.
+        let time_first = [0x48, 0x05, 0x0a, 2, 8, 1, 0x0a, 2, 8, 3, 0x50, 9, 0x60, 4];
+        assert_eq!(classify(&time_first), Content::Profile);
         assert_eq!(classify(b"<html>\n"), Content::Unknown);
         assert_eq!(
             classify(&[0x7f, b'E', b'L', b'F', 2, 1, 1, 0]),
