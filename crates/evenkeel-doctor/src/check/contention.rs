@@ -1,7 +1,7 @@
 //! A queue in front of one resource.
 
 use super::{Check, crowd, per_second, remedies};
-use crate::fact::{Facts, Family, Progress, Role, Track};
+use crate::fact::{Facts, Progress, Role, Track};
 use crate::finding::{Confidence, Finding, Ingredient, Verdict};
 use crate::goroutine::WaitState;
 
@@ -14,7 +14,7 @@ Contention: a lock, a channel with one reader or a pool of connections serves it
 other, and there are more of them than it can serve. Throughput is that of the critical section
 alone; everything else is waiting.
 
-Called when at least ten goroutines wait at one line at every moment, those are at least three
+Called when at least eight goroutines wait at one line at every moment, those are at least three
 tenths of the service's goroutines at work, and their waits end (they are served). With hot
 processors it also takes queueing the runtime itself has measured: sampled waiters can be goroutines
 that want a processor. For threads: most of a pool parked on a futex at every moment, woken in
@@ -30,7 +30,7 @@ wait for the lock, not its use.",
 };
 
 /// Waiters at one line from which it is a queue.
-const QUEUE: u64 = 10;
+const QUEUE: u64 = 8;
 /// Share of the goroutines at work that must wait there.
 const SHARE: f64 = 0.3;
 
@@ -43,8 +43,8 @@ fn goroutines(facts: &Facts<'_>) -> Option<Finding> {
     let (_, track) = facts
         .families
         .tracks()
-        .filter(|(family, track)| {
-            is_shared_resource(family, track)
+        .filter(|(_, track)| {
+            is_shared_resource(track)
                 && facts.dumps() >= 2
                 && track.fewest() >= QUEUE
                 && track.last() as f64 >= SHARE * at_work
@@ -90,10 +90,10 @@ fn goroutines(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 /// Waits for something inside the process that serves one after the other.
-fn is_shared_resource(_family: &Family, track: &Track) -> bool {
+fn is_shared_resource(track: &Track) -> bool {
     match track.state {
         WaitState::Lock => true,
-        WaitState::ChanSend => track.role == Role::Request || track.role == Role::Own,
+        WaitState::ChanSend => matches!(track.role, Role::Request | Role::Own),
         WaitState::Select | WaitState::ChanReceive => is_pool(track),
         _ => false,
     }

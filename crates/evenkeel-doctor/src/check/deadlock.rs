@@ -25,6 +25,38 @@ order for locks, defer the unlock, hold no lock across a send, a callback or a c
 };
 
 fn run(facts: &Facts<'_>) -> Option<Finding> {
+    goroutines(facts).or_else(|| threads(facts))
+}
+
+/// Threads parked inside operations that are begun and never end.
+fn threads(facts: &Facts<'_>) -> Option<Finding> {
+    let threads = facts.threads.as_ref().filter(|_| facts.dumps() == 0)?;
+    let pair = facts.counters.worst_pair()?;
+    let parked = threads.parked >= 5 && threads.parked * 2 >= threads.count && threads.woken == 0;
+    if !parked || pair.successes > 0.0 || pair.in_flight < 0.5 * threads.parked as f64 {
+        return None;
+    }
+    Some(Finding {
+        code: CHECK.code,
+        verdict: CHECK.verdict,
+        subkind: Some("deadlock"),
+        confidence: Confidence::Medium,
+        culprit: None,
+        resource: "locks the threads share".to_owned(),
+        remove: Ingredient::Resource,
+        evidence: vec![
+            format!(
+                "{} of {} threads named {} are parked on a futex, and none was woken between the first and the last moment",
+                threads.parked, threads.count, threads.family
+            ),
+            format!("{:.0} operations are begun, none is ended", pair.in_flight),
+        ],
+        missing: vec!["thread stacks, to name the locks".to_owned()],
+        remedies: remedies_for(true),
+    })
+}
+
+fn goroutines(facts: &Facts<'_>) -> Option<Finding> {
     let waiting = || {
         facts
             .families

@@ -2,7 +2,7 @@
 
 use super::leak::{finishes, growing_family};
 use super::{Check, crowd, grouped, remedies, survivors};
-use crate::fact::{Facts, Family, Growth, Track};
+use crate::fact::{Facts, Family, Growth, Role, Track};
 use crate::finding::{Confidence, Finding, Ingredient, Verdict};
 use crate::goroutine::WaitState;
 use crate::stack::Frame;
@@ -37,6 +37,11 @@ fn growing(facts: &Facts<'_>) -> Option<Finding> {
     let (family, growth) = growing_family(facts)?;
     let track = family.main_track()?;
     let computing = matches!(track.state, WaitState::Running | WaitState::Runnable);
+    // What wants processors piles up only where they are all taken.
+    let burst = family.role == Role::Request;
+    if computing && !facts.heat.hot() && (facts.heat.known() || burst) {
+        return None;
+    }
     if !(computing || finishes(facts, family, growth))
         || rises_with_load(facts, growth)
         || queues_for_one(track)

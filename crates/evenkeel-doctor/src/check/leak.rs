@@ -35,8 +35,9 @@ const LONG_SEND_MINUTES: u32 = 5;
 
 fn run(facts: &Facts<'_>) -> Option<Finding> {
     growing_goroutines(facts)
-        .or_else(|| stuck_senders(facts))
+        .or_else(|| stuck_crowd(facts))
         .or_else(|| growing_tasks(facts))
+        .or_else(|| growing_threads(facts))
         .or_else(|| long_waits(facts))
         .or_else(|| dominated_excerpt(facts))
         .or_else(|| growing_blindly(facts))
@@ -82,13 +83,19 @@ fn gauge_agrees(facts: &Facts<'_>, growth: Growth) -> bool {
 /// Whether a growing family also finishes: its first members left, or, where no ids are known,
 /// work is completed at a tenth of the pace of its growth.
 pub(super) fn finishes(facts: &Facts<'_>, family: &Family, growth: Growth) -> bool {
-    match family.survival {
-        Some(share) => share < 0.8,
-        None => facts
+    if let Some(share) = family.survival {
+        return share < 0.8;
+    }
+    // Without ids, work that is counted as done may be somebody else's. It is believed only for
+    // waits that end by themselves: a sleep, or a call that is answered.
+    let ends_by_itself = family.main_track().is_some_and(|track| {
+        track.outbound || matches!(track.state, WaitState::Sleep | WaitState::Unknown)
+    });
+    ends_by_itself
+        && facts
             .counters
             .completions_late
-            .is_some_and(|rate| rate >= 0.1 * growth.per_second),
-    }
+            .is_some_and(|rate| rate >= 0.1 * growth.per_second)
 }
 
 fn growing_goroutines(facts: &Facts<'_>) -> Option<Finding> {
@@ -131,13 +138,24 @@ fn growing_goroutines(facts: &Facts<'_>) -> Option<Finding> {
     ))
 }
 
-/// A crowd that stands in a channel send and never gets rid of what it holds.
-fn stuck_senders(facts: &Facts<'_>) -> Option<Finding> {
+/// A crowd of fixed size that stands in one wait, none of which ever ends.
+fn stuck_crowd(facts: &Facts<'_>) -> Option<Finding> {
     let (_, track) = facts
         .families
         .tracks()
         .filter(|(_, track)| {
-            matches!(track.state, WaitState::ChanSend | WaitState::Forever)
+            let sends = matches!(track.state, WaitState::ChanSend | WaitState::Forever);
+            // Requests do not wait for work: when nothing is answered, they wait in vain.
+            let request = track.role == Role::Request
+                && !track.outbound
+                && matches!(
+                    track.state,
+                    WaitState::ChanReceive
+                        | WaitState::Select
+                        | WaitState::Cond
+                        | WaitState::WaitGroup
+                );
+            (sends || request)
                 && track.fewest() >= 10
                 && facts.dumps() >= 2
                 && track.survival.is_none_or(|share| share >= 0.95)
@@ -151,7 +169,7 @@ fn stuck_senders(facts: &Facts<'_>) -> Option<Finding> {
     }
     Some(finding(
         track.culprit.clone(),
-        "a channel nobody receives from",
+        "a channel or condition nobody serves",
         Confidence::Medium,
         evidence,
         Vec::new(),
@@ -182,6 +200,43 @@ fn growing_tasks(facts: &Facts<'_>) -> Option<Finding> {
             Confidence::Medium,
             evidence,
             vec!["task stacks (a task dump), to name the line".to_owned()],
+        )
+    })
+}
+
+/// A thread per request that never ends.
+fn growing_threads(facts: &Facts<'_>) -> Option<Finding> {
+    if facts.dumps() > 0 {
+        return None;
+    }
+    let series = facts
+        .capture
+        .metrics
+        .as_ref()
+        .and_then(|metrics| metrics.get("process_threads"))
+        .map(|series| series.points.clone());
+    let sampled = || {
+        facts
+            .capture
+            .processes()
+            .enumerate()
+            .map(|(index, (at, process))| {
+                (at.unwrap_or(index as f64), process.threads.len() as f64)
+            })
+            .collect()
+    };
+    let growth = growth(&series.unwrap_or_else(sampled))?;
+    Some(Finding {
+        culprit: None,
+        ..finding(
+            Frame::default(),
+            "what would end the threads: nothing does",
+            Confidence::Medium,
+            vec![format!(
+                "threads grow by {:.1}/s: {:.0} to {:.0} in {:.0} s",
+                growth.per_second, growth.first, growth.last, growth.seconds
+            )],
+            vec!["thread stacks, to name the line".to_owned()],
         )
     })
 }

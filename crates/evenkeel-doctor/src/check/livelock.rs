@@ -14,8 +14,8 @@ Livelock: several actors want the same resource, each gives way or fails when it
 all try again in the same manner. Nobody waits, so nothing looks stuck; nothing is finished either.
 
 Called when attempts (at least 20/s) outnumber successes by five while the processors are wanted by
-more than they have, or at a thousand attempts a second, or when nothing succeeds at all, and no
-network is involved. Without counters it takes hot processors, at least four goroutines of one
+more than they have, or at a thousand attempts a second, or when nothing succeeds at all at a
+hundred a second, and no network is involved. Without counters it takes hot processors, at least four goroutines of one
 family at every moment, the processor profile in that family and in TryLock, CompareAndSwap or
 Gosched, and no counter of finished work rising. A loop that succeeds about as often as it tries
 is busy, not livelocked, however hot.

@@ -13,9 +13,8 @@ pub(super) const CHECK: Check = Check {
 Retry storm: a dependency is down or slow, and every caller asks it again at once. The attempts
 are load; the load keeps the dependency down.
 
-Called when the attempts (at least 20/s) outnumber the successes by five with busy processors, or
-by ten, or when nothing succeeds at all, and the callers' stacks or the processor profile are on
-the network, or a broker hands the same messages out again. Attempts that each bring a newcomer
+Called when the attempts (at least 20/s) outnumber the successes by four, or nothing succeeds at all,
+and the callers' stacks or the processor profile are on the network, or a broker hands the same messages out again. Attempts that each bring a newcomer
 who stays are no retries: that is a blocking call or a leak.
 
 Do first: cut the callers' concurrency, open the circuit by hand, park the poison message.

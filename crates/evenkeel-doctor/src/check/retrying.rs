@@ -14,7 +14,9 @@ const LEAST_ATTEMPTS: f64 = 20.0;
 /// Attempts per success from which a hot loop is in vain.
 const HOT_RATIO: f64 = 5.0;
 /// Attempts per success from which even a cool loop over the network is in vain.
-const NETWORK_RATIO: f64 = 10.0;
+const NETWORK_RATIO: f64 = 4.0;
+/// Attempts a second from which having no success at all is in vain, however cool.
+const INSISTENT: f64 = 100.0;
 /// Attempts a second no loop with a sensible pause reaches.
 const HURRIED: f64 = 1_000.0;
 
@@ -63,7 +65,7 @@ fn in_vain(facts: &Facts<'_>, pair: &Pair, network: bool) -> bool {
     }
     let none_succeeds = pair.successes * facts.counters.span < 2.0;
     let ratio = pair.ratio();
-    none_succeeds
+    (none_succeeds && pair.attempts >= INSISTENT)
         || (ratio >= HOT_RATIO && (facts.heat.hot() || pair.attempts >= HURRIED))
         || (ratio >= NETWORK_RATIO && network)
 }
@@ -125,17 +127,18 @@ fn busiest_family<'a>(facts: &'a Facts<'_>) -> Option<&'a Family> {
         .max_by(|a, b| score(a).total_cmp(&score(b)))
 }
 
+/// Whether a quarter of the processor time goes into reaching somebody outside.
 fn profile_on_network(facts: &Facts<'_>) -> bool {
     facts.capture.cpu.as_ref().is_some_and(|cpu| {
         cpu.share(|stack| {
-            stack.any(|function| {
-                function.contains("TcpStream")
-                    || function.contains("net::tcp")
-                    || function.contains("std::net::")
-                    || function.starts_with("net.(*sysDialer)")
-                    || function == "connect"
-                    || function == "__connect"
-            })
+            crate::fact::is_outbound_call(stack)
+                || stack.any(|function| {
+                    function.contains("TcpStream")
+                        || function.contains("net::tcp")
+                        || function.contains("std::net::")
+                        || function == "connect"
+                        || function == "__connect"
+                })
         }) >= 0.25
     })
 }

@@ -16,21 +16,11 @@ const TRIED: &[&str] = &[
     "picked",
     "delivered",
     "deliveries",
-    "polled",
-    "polls",
     "dequeued",
-    "started",
     "begun",
     "claims",
-    "iterations",
     "spins",
-    "loops",
     "dials",
-    "submitted",
-    "sent",
-    "issued",
-    "executions",
-    "calls",
 ];
 const SUCCEEDED: &[&str] = &[
     "success",
@@ -86,6 +76,26 @@ const FAILED: &[&str] = &[
     "backoffs",
     "yields",
 ];
+/// Failures that are followed by another try of the same thing; an error may be final.
+const TRIED_AGAIN: &[&str] = &[
+    "nacked",
+    "nacks",
+    "conflicts",
+    "conflict",
+    "aborted",
+    "aborts",
+    "rollbacks",
+    "requeued",
+    "requeues",
+    "retries",
+    "retried",
+    "retry",
+    "redelivered",
+    "redeliveries",
+    "collisions",
+    "backoffs",
+    "yields",
+];
 /// Words that carry no topic, so two counters that share only these are not a pair.
 const EMPTY: &[&str] = &["total", "count", "seconds", "bytes", "http"];
 /// Families of metrics that tell of the runtime, not of the service's work.
@@ -134,6 +144,7 @@ struct Named<'a> {
     tried: bool,
     succeeded: bool,
     failed: bool,
+    tried_again: bool,
     requests: bool,
     responses: bool,
 }
@@ -192,6 +203,7 @@ fn service_counters(metrics: &Metrics) -> Vec<Named<'_>> {
                 tried: any(TRIED) && !failed,
                 succeeded: any(SUCCEEDED) && !failed,
                 failed,
+                tried_again: any(TRIED_AGAIN),
                 requests: words.contains(&"requests"),
                 responses: words.contains(&"responses"),
                 topic: words
@@ -262,7 +274,7 @@ fn pairs(named: &[Named<'_>]) -> Vec<Pair> {
         {
             continue;
         }
-        if let Some(failed) = best(success, &|other| other.failed) {
+        if let Some(failed) = best(success, &|other| other.tried_again) {
             let successes = success.series.rate();
             pairs.push(Pair {
                 attempts_name: format!("{} plus {}", success.series.name, failed.series.name),

@@ -26,6 +26,11 @@ impl Heat {
             || self.used.is_some_and(|used| used >= 0.7)
     }
 
+    /// Whether any source tells.
+    pub(crate) fn known(&self) -> bool {
+        self.saturated_share.is_some() || self.demand.is_some()
+    }
+
     /// The evidence in words.
     pub(crate) fn sentence(&self) -> Option<String> {
         if let Some(share) = self.saturated_share {
