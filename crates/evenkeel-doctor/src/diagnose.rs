@@ -15,10 +15,10 @@ pub fn diagnose(capture: &Capture) -> Diagnosis {
     let facts = Facts::of(capture);
     let mut findings: Vec<Finding> = Vec::new();
     for check in check::ALL {
-        if let Some(finding) = (check.run)(&facts) {
-            if findings.iter().all(|known| is_news(known, &finding)) {
-                findings.push(finding);
-            }
+        if let Some(finding) = (check.run)(&facts)
+            && findings.iter().all(|known| is_news(known, &finding))
+        {
+            findings.push(finding);
         }
     }
     Diagnosis {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use evenkeel_report::{Confidence, Evidence, Finding as Reported, Location, Severity};
 use serde::Serialize;
 
 use crate::note::Note;
@@ -45,28 +46,6 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// How sure a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Confidence {
-    /// One moment, or an excerpt: a lead to follow.
-    Low,
-    /// Several moments agree, one source is missing.
-    Medium,
-    /// The mechanism itself was seen.
-    High,
-}
-
-impl fmt::Display for Confidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        })
     }
 }
 
@@ -115,7 +94,8 @@ pub struct Finding {
     pub verdict: Verdict,
     /// A narrower name, such as `deadlock`.
     pub subkind: Option<&'static str>,
-    /// How sure.
+    /// How sure: possible from one moment or an excerpt, likely when several moments agree, certain when
+    /// the mechanism itself was seen.
     pub confidence: Confidence,
     /// The line to look at: the blocking, retrying or spawning statement.
     pub culprit: Option<Frame>,
@@ -129,6 +109,34 @@ pub struct Finding {
     pub missing: Vec<String>,
     /// What to do.
     pub remedies: Remedies,
+}
+
+impl Finding {
+    /// The verdict with the place, in one clause.
+    pub fn headline(&self) -> String {
+        let mut line = self.verdict.to_string();
+        if let Some(subkind) = self.subkind {
+            line.push_str(&format!(" ({subkind})"));
+        }
+        if let Some(frame) = &self.culprit {
+            line.push_str(&format!(" at {} ({})", frame.function, frame.location()));
+        }
+        line
+    }
+
+    /// The finding in the words all of evenkeel's tools report in.
+    pub fn reported(&self) -> Reported {
+        let mut reported =
+            Reported::new(self.code, Severity::Error, self.confidence, self.headline());
+        reported.location = self.culprit.as_ref().map(|frame| Location {
+            file: frame.file.clone(),
+            line: (frame.line > 0).then_some(frame.line),
+            column: None,
+        });
+        reported.evidence = self.evidence.iter().map(Evidence::measured).collect();
+        reported.remedy = self.remedies.fix.first().cloned();
+        reported
+    }
 }
 
 /// The doctor's answer.

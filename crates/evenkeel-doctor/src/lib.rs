@@ -33,7 +33,7 @@ mod stack;
 
 pub use capture::{Capture, Moment};
 pub use diagnose::diagnose;
-pub use finding::{Confidence, Diagnosis, Finding, Ingredient, Remedies, Verdict};
+pub use finding::{Diagnosis, Finding, Ingredient, Remedies, Verdict};
 pub use note::{Note, Parsed};
 pub use score::{Score, score};
 pub use stack::{Frame, Owner, Stack};

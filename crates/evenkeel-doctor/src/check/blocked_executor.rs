@@ -2,7 +2,9 @@
 
 use super::{Check, remedies};
 use crate::fact::Facts;
-use crate::finding::{Confidence, Finding, Ingredient, Verdict};
+use evenkeel_report::Confidence;
+
+use crate::finding::{Finding, Ingredient, Verdict};
 
 pub(super) const CHECK: Check = Check {
     code: "EKD004",
@@ -43,7 +45,7 @@ fn run(facts: &Facts<'_>) -> Option<Finding> {
         code: CHECK.code,
         verdict: CHECK.verdict,
         subkind: Some("blocked-executor"),
-        confidence: Confidence::High,
+        confidence: Confidence::Certain,
         culprit: None,
         resource: "the runtime's worker threads".to_owned(),
         remove: Ingredient::Resource,

@@ -3,7 +3,9 @@
 use super::leak::{finishes, growing_family};
 use super::{Check, crowd, remedies, survivors};
 use crate::fact::{Facts, Progress, Role, Track};
-use crate::finding::{Confidence, Finding, Ingredient, Verdict};
+use evenkeel_report::Confidence;
+
+use crate::finding::{Finding, Ingredient, Verdict};
 use crate::goroutine::WaitState;
 use crate::stack::Frame;
 
@@ -51,9 +53,9 @@ fn growing(facts: &Facts<'_>) -> Option<Finding> {
     Some(finding(
         Some(track.culprit.clone()),
         if family.survival.is_some() {
-            Confidence::High
+            Confidence::Certain
         } else {
-            Confidence::Medium
+            Confidence::Likely
         },
         evidence,
         Vec::new(),
@@ -83,7 +85,7 @@ fn all_hang(facts: &Facts<'_>) -> Option<Finding> {
     evidence.extend(track.survival.map(survivors));
     Some(finding(
         Some(track.culprit.clone()),
-        Confidence::Medium,
+        Confidence::Likely,
         evidence,
         Vec::new(),
     ))
@@ -99,7 +101,7 @@ fn one_moment(facts: &Facts<'_>) -> Option<Finding> {
         .max_by_key(|(_, track)| track.longest_minutes)?;
     Some(finding(
         Some(track.culprit.clone()),
-        Confidence::Low,
+        Confidence::Possible,
         vec![crowd(facts, track)],
         vec!["a second dump, to see whether the call is still out".to_owned()],
     ))
@@ -116,7 +118,7 @@ fn tasks(facts: &Facts<'_>) -> Option<Finding> {
     }
     Some(finding(
         None,
-        Confidence::Medium,
+        Confidence::Likely,
         vec![
             format!(
                 "tasks alive grow by {:.1}/s: {:.0} to {:.0} in {:.0} s, and the workers idle",

@@ -2,7 +2,9 @@
 
 use super::{Check, crowd, per_second, remedies};
 use crate::fact::{Facts, Progress, Role, Track};
-use crate::finding::{Confidence, Finding, Ingredient, Verdict};
+use evenkeel_report::Confidence;
+
+use crate::finding::{Finding, Ingredient, Verdict};
 use crate::goroutine::WaitState;
 
 pub(super) const CHECK: Check = Check {
@@ -72,7 +74,7 @@ fn goroutines(facts: &Facts<'_>) -> Option<Finding> {
         code: CHECK.code,
         verdict: CHECK.verdict,
         subkind: None,
-        confidence: Confidence::High,
+        confidence: Confidence::Certain,
         culprit: Some(track.culprit.clone()),
         resource: match track.state {
             WaitState::Lock => track.lock.map_or_else(
@@ -140,7 +142,7 @@ fn threads(facts: &Facts<'_>) -> Option<Finding> {
         code: CHECK.code,
         verdict: CHECK.verdict,
         subkind: None,
-        confidence: Confidence::Medium,
+        confidence: Confidence::Likely,
         culprit: facts.capture.cpu.as_ref().and_then(|cpu| {
             let stacks: Vec<_> = cpu
                 .samples

@@ -3,7 +3,9 @@
 use super::leak::remedies_for;
 use super::{Check, crowd, grouped, survivors};
 use crate::fact::{Facts, Progress, Track};
-use crate::finding::{Confidence, Finding, Ingredient, Verdict};
+use evenkeel_report::Confidence;
+
+use crate::finding::{Finding, Ingredient, Verdict};
 use crate::goroutine::WaitState;
 
 pub(super) const CHECK: Check = Check {
@@ -40,7 +42,7 @@ fn threads(facts: &Facts<'_>) -> Option<Finding> {
         code: CHECK.code,
         verdict: CHECK.verdict,
         subkind: Some("deadlock"),
-        confidence: Confidence::Medium,
+        confidence: Confidence::Likely,
         culprit: None,
         resource: "locks the threads share".to_owned(),
         remove: Ingredient::Resource,
@@ -102,9 +104,9 @@ fn goroutines(facts: &Facts<'_>) -> Option<Finding> {
         verdict: CHECK.verdict,
         subkind: Some("deadlock"),
         confidence: if facts.dumps() >= 2 {
-            Confidence::High
+            Confidence::Certain
         } else {
-            Confidence::Low
+            Confidence::Possible
         },
         culprit: Some(track.culprit.clone()),
         resource: track.lock.map_or_else(

@@ -3,7 +3,9 @@
 use super::leak::{finishes, growing_family};
 use super::{Check, crowd, grouped, remedies, survivors};
 use crate::fact::{Facts, Family, Growth, Role, Track};
-use crate::finding::{Confidence, Finding, Ingredient, Verdict};
+use evenkeel_report::Confidence;
+
+use crate::finding::{Finding, Ingredient, Verdict};
 use crate::goroutine::WaitState;
 use crate::stack::Frame;
 
@@ -67,7 +69,7 @@ fn growing(facts: &Facts<'_>) -> Option<Finding> {
     Some(finding(
         facts,
         Some(origin(family)),
-        Confidence::High,
+        Confidence::Certain,
         evidence,
     ))
 }
@@ -118,7 +120,7 @@ fn climbing_queue(facts: &Facts<'_>) -> Option<Finding> {
     Some(finding(
         facts,
         Some(origin(family)),
-        Confidence::High,
+        Confidence::Certain,
         vec![
             format!(
                 "the run queue holds {late:.0} goroutines on {:.0} processors, after {early:.0} in the first half",
@@ -155,7 +157,7 @@ fn tasks(facts: &Facts<'_>) -> Option<Finding> {
     Some(finding(
         facts,
         culprit,
-        Confidence::Medium,
+        Confidence::Likely,
         vec![
             format!(
                 "tasks alive grow by {:.1}/s: {:.0} to {:.0} in {:.0} s",

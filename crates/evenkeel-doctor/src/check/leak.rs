@@ -2,7 +2,9 @@
 
 use super::{Check, crowd, grouped, remedies, survivors};
 use crate::fact::{Facts, Family, Growth, Progress, Role, growth};
-use crate::finding::{Confidence, Finding, Ingredient, Remedies, Verdict};
+use evenkeel_report::Confidence;
+
+use crate::finding::{Finding, Ingredient, Remedies, Verdict};
 use crate::goroutine::{DumpForm, WaitState};
 use crate::stack::Frame;
 
@@ -129,9 +131,9 @@ fn growing_goroutines(facts: &Facts<'_>) -> Option<Finding> {
         track.culprit.clone(),
         resource,
         if family.survival.is_some() {
-            Confidence::High
+            Confidence::Certain
         } else {
-            Confidence::Medium
+            Confidence::Likely
         },
         evidence,
         missing,
@@ -170,7 +172,7 @@ fn stuck_crowd(facts: &Facts<'_>) -> Option<Finding> {
     Some(finding(
         track.culprit.clone(),
         "a channel or condition nobody serves",
-        Confidence::Medium,
+        Confidence::Likely,
         evidence,
         Vec::new(),
     ))
@@ -197,7 +199,7 @@ fn growing_tasks(facts: &Facts<'_>) -> Option<Finding> {
         ..finding(
             Frame::default(),
             "what would wake the tasks: nobody does",
-            Confidence::Medium,
+            Confidence::Likely,
             evidence,
             vec!["task stacks (a task dump), to name the line".to_owned()],
         )
@@ -231,7 +233,7 @@ fn growing_threads(facts: &Facts<'_>) -> Option<Finding> {
         ..finding(
             Frame::default(),
             "what would end the threads: nothing does",
-            Confidence::Medium,
+            Confidence::Likely,
             vec![format!(
                 "threads grow by {:.1}/s: {:.0} to {:.0} in {:.0} s",
                 growth.per_second, growth.first, growth.last, growth.seconds
@@ -264,7 +266,7 @@ fn long_waits(facts: &Facts<'_>) -> Option<Finding> {
     Some(finding(
         track.culprit.clone(),
         "a channel nobody serves",
-        Confidence::Low,
+        Confidence::Possible,
         vec![crowd(facts, track)],
         vec!["a second dump, to see whether the same goroutines stay".to_owned()],
     ))
@@ -304,7 +306,7 @@ fn dominated_excerpt(facts: &Facts<'_>) -> Option<Finding> {
     Some(finding(
         culprit,
         "what would wake them: the excerpt does not show it",
-        Confidence::Low,
+        Confidence::Possible,
         evidence,
         vec!["the whole profile, and a second one later".to_owned()],
     ))
@@ -328,7 +330,7 @@ fn growing_blindly(facts: &Facts<'_>) -> Option<Finding> {
         ..finding(
             Frame::default(),
             "unknown without a dump",
-            Confidence::Low,
+            Confidence::Possible,
             vec![format!(
                 "goroutines grow by {:.1}/s: {:.0} to {:.0} in {:.0} s",
                 growth.per_second, growth.first, growth.last, growth.seconds

@@ -2,7 +2,9 @@
 
 use super::{Check, grouped};
 use crate::fact::Facts;
-use crate::finding::{Confidence, Finding, Ingredient, Verdict};
+use evenkeel_report::Confidence;
+
+use crate::finding::{Finding, Ingredient, Verdict};
 use crate::goroutine::{Group, WaitState};
 
 pub(super) const CHECK: Check = Check {
@@ -29,7 +31,7 @@ fn run(facts: &Facts<'_>) -> Option<Finding> {
         .capture
         .leaked
         .as_ref()
-        .map_or(0, |leaked| leaked.total());
+        .map_or(0, super::super::goroutine::Goroutines::total);
     let marked: Vec<&Group> = facts
         .capture
         .dumps()
@@ -87,7 +89,7 @@ fn run(facts: &Facts<'_>) -> Option<Finding> {
         code: CHECK.code,
         verdict: CHECK.verdict,
         subkind: deadlock.then_some("deadlock"),
-        confidence: Confidence::High,
+        confidence: Confidence::Certain,
         culprit,
         resource: state.map_or_else(
             || "a channel or lock nobody else can reach".to_owned(),

@@ -3,7 +3,9 @@
 use super::retrying::{evidence, retrying};
 use super::{Check, remedies};
 use crate::fact::Facts;
-use crate::finding::{Confidence, Finding, Ingredient, Verdict};
+use evenkeel_report::Confidence;
+
+use crate::finding::{Finding, Ingredient, Verdict};
 
 pub(super) const CHECK: Check = Check {
     code: "EKD002",
@@ -44,9 +46,9 @@ fn run(facts: &Facts<'_>) -> Option<Finding> {
         verdict: CHECK.verdict,
         subkind: None,
         confidence: if found.pair.is_some() && facts.heat.hot() {
-            Confidence::High
+            Confidence::Certain
         } else {
-            Confidence::Medium
+            Confidence::Likely
         },
         evidence: evidence(facts, &found),
         culprit: found.culprit,

@@ -3,7 +3,9 @@
 use super::retrying::{evidence, retrying};
 use super::{Check, remedies};
 use crate::fact::Facts;
-use crate::finding::{Confidence, Finding, Ingredient, Verdict};
+use evenkeel_report::Confidence;
+
+use crate::finding::{Finding, Ingredient, Verdict};
 
 pub(super) const CHECK: Check = Check {
     code: "EKD001",
@@ -40,9 +42,9 @@ fn run(facts: &Facts<'_>) -> Option<Finding> {
         verdict: CHECK.verdict,
         subkind: redelivered.then_some("redelivery"),
         confidence: if found.pair.is_some() {
-            Confidence::High
+            Confidence::Certain
         } else {
-            Confidence::Medium
+            Confidence::Likely
         },
         culprit: found.culprit,
         resource: if redelivered {

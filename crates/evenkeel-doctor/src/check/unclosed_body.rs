@@ -1,8 +1,10 @@
 //! Response bodies that nobody closes.
 
 use super::{Check, grouped};
-use crate::fact::{Facts, growth, outbound_callers};
-use crate::finding::{Confidence, Finding, Ingredient, Verdict};
+use crate::fact::{Facts, Family, growth, outbound_callers};
+use evenkeel_report::Confidence;
+
+use crate::finding::{Finding, Ingredient, Verdict};
 
 pub(super) const CHECK: Check = Check {
     code: "EKD009",
@@ -26,12 +28,7 @@ read it to the end if the connection shall be reused. Watch open descriptors.",
 };
 
 fn run(facts: &Facts<'_>) -> Option<Finding> {
-    let loops: u64 = facts
-        .families
-        .transport
-        .iter()
-        .map(|family| family.last())
-        .sum();
+    let loops: u64 = facts.families.transport.iter().map(Family::last).sum();
     let moments = facts.families.times.len();
     let points: Vec<(f64, f64)> = (0..moments)
         .map(|moment| {
@@ -102,9 +99,9 @@ fn run(facts: &Facts<'_>) -> Option<Finding> {
         verdict: CHECK.verdict,
         subkind: Some("unclosed-body"),
         confidence: if climb.is_some() {
-            Confidence::High
+            Confidence::Certain
         } else {
-            Confidence::Low
+            Confidence::Possible
         },
         culprit,
         resource: "outbound connections, each held by a body nobody closed".to_owned(),

@@ -106,10 +106,10 @@ fn at_usual_line(frame: &Frame, actors: &[(&Stack, u64)]) -> Frame {
 pub(crate) fn outbound_callers(capture: &Capture) -> Vec<(Frame, u64)> {
     let mut callers: BTreeMap<Frame, u64> = BTreeMap::new();
     let mut add = |stack: &Stack, weight: u64| {
-        if super::role::is_outbound_call(stack) {
-            if let Some(frame) = stack.service_frames().next() {
-                *callers.entry(frame.clone()).or_default() += weight;
-            }
+        if super::role::is_outbound_call(stack)
+            && let Some(frame) = stack.service_frames().next()
+        {
+            *callers.entry(frame.clone()).or_default() += weight;
         }
     };
     for profile in [&capture.block, &capture.cpu].into_iter().flatten() {

@@ -305,15 +305,13 @@ fn redelivers(failed: Option<&Named<'_>>) -> bool {
 fn completions_late(named: &[Named<'_>]) -> Option<f64> {
     let has_responses = named.iter().any(|counter| counter.responses);
     let done = |counter: &&Named<'_>| {
-        counter.responses
-            || (counter.succeeded && !counter.tried)
-            || (!counter.failed
-                && !counter.tried
-                && !(counter.requests && has_responses)
-                && !counter
-                    .topic
-                    .iter()
-                    .any(|word| matches!(*word, "conns" | "opened" | "accepted")))
+        let arrivals = counter.requests && has_responses;
+        let opened = counter
+            .topic
+            .iter()
+            .any(|word| matches!(*word, "conns" | "opened" | "accepted"));
+        let tells_nothing = counter.tried || counter.failed || arrivals || opened;
+        counter.responses || (counter.succeeded && !counter.tried) || !tells_nothing
     };
     named
         .iter()

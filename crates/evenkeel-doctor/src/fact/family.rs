@@ -131,10 +131,10 @@ impl Family {
     fn add(&mut self, group: &Group, moment: usize, moments: usize, role: Role) {
         self.counts[moment] += group.count;
         self.ids[moment].merge(&group.ids);
-        if let Some(root) = group.stack.service_frames().next_back() {
-            if !self.roots.contains(&root.function) {
-                self.roots.push(root.function.clone());
-            }
+        if let Some(root) = group.stack.service_frames().next_back()
+            && !self.roots.contains(&root.function)
+        {
+            self.roots.push(root.function.clone());
         }
         self.stacks
             .push((group.stack.clone(), group.state.clone(), group.count));
@@ -176,10 +176,10 @@ impl Family {
         if moment + 1 == moments {
             track.long_waits += group.long_waits;
             track.leaked += group.leaked;
-            if let Some((address, waiters)) = group.main_lock() {
-                if track.lock.is_none_or(|(_, known)| waiters > known) {
-                    track.lock = Some((address, waiters));
-                }
+            if let Some((address, waiters)) = group.main_lock()
+                && track.lock.is_none_or(|(_, known)| waiters > known)
+            {
+                track.lock = Some((address, waiters));
             }
         }
     }

@@ -41,8 +41,7 @@ impl Heat {
         }
         if let Some(demand) = self.demand {
             return Some(format!(
-                "its threads ran or waited to run for {:.2} of each allowed processor's time",
-                demand
+                "its threads ran or waited to run for {demand:.2} of each allowed processor's time"
             ));
         }
         self.used
@@ -76,11 +75,11 @@ impl Heat {
             saturated_share: capture
                 .schedtrace
                 .as_ref()
-                .and_then(|trace| trace.saturated_share()),
+                .and_then(super::super::schedtrace::Schedtrace::saturated_share),
             backlog: capture
                 .schedtrace
                 .as_ref()
-                .and_then(|trace| trace.backlog_halves()),
+                .and_then(super::super::schedtrace::Schedtrace::backlog_halves),
             demand: demand(capture).map(|demand| demand / procs),
             used,
             procs,

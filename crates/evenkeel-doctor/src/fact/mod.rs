@@ -92,16 +92,16 @@ impl<'a> Facts<'a> {
     /// Whether the waits of this track end. Asked in the order of how directly each source saw it.
     pub(crate) fn progress(&self, track: &Track) -> Progress {
         let waiting = track.last() as f64;
-        if track.state == crate::goroutine::WaitState::Lock {
-            if let Some(rate) = self.counters.lock_wait_late {
-                // Waiters that get through add their waits to the total; one percent of what the
-                // present crowd would add is noise from other locks.
-                return if rate >= 0.01 * waiting {
-                    Progress::Yes
-                } else {
-                    Progress::No
-                };
-            }
+        if track.state == crate::goroutine::WaitState::Lock
+            && let Some(rate) = self.counters.lock_wait_late
+        {
+            // Waiters that get through add their waits to the total; one percent of what the
+            // present crowd would add is noise from other locks.
+            return if rate >= 0.01 * waiting {
+                Progress::Yes
+            } else {
+                Progress::No
+            };
         }
         if let Some(ended) = self.ended_waits(track) {
             // A few ended waits may date from before it got stuck, but only where time passed since:
@@ -137,7 +137,7 @@ fn moment_times(capture: &Capture) -> Vec<f64> {
     let span = capture
         .metrics
         .as_ref()
-        .map_or(0.0, |metrics| metrics.span());
+        .map_or(0.0, super::prometheus::Metrics::span);
     let step = if count > 1 && span > 0.0 {
         // The first moment is taken a little after the first scrape.
         span * 0.85 / (count - 1) as f64

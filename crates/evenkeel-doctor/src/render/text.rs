@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use evenkeel_report::Confidence;
+
 use crate::finding::{Diagnosis, Finding, Verdict};
 
 /// Renders the whole diagnosis; the first line alone answers the question.
@@ -30,19 +32,12 @@ pub(crate) fn first_line(diagnosis: &Diagnosis) -> String {
 }
 
 fn headline(finding: &Finding) -> String {
-    let mut line = finding.verdict.to_string();
-    if let Some(subkind) = finding.subkind {
-        let _ = write!(line, " ({subkind})");
-    }
-    if let Some(frame) = &finding.culprit {
-        let _ = write!(line, " at {} ({})", frame.function, frame.location());
-    }
-    let _ = write!(
-        line,
-        ", {} confidence [{}]",
-        finding.confidence, finding.code
-    );
-    line
+    let sure = match finding.confidence {
+        Confidence::Possible => "possible",
+        Confidence::Likely => "likely",
+        Confidence::Certain => "certain",
+    };
+    format!("{}: {sure} [{}]", finding.headline(), finding.code)
 }
 
 fn write_finding(out: &mut String, finding: &Finding) {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
+use super::archive;
 use crate::capture::Capture;
 use crate::goroutine::{DumpForm, DumpReader, Goroutines, read_counts, read_profile};
 use crate::note::{Note, Parsed};
@@ -127,6 +128,29 @@ pub fn read_stream(name: &str, source: impl Read) -> io::Result<Capture> {
     Ok(capture)
 }
 
+/// Reads named files that are in memory.
+pub(super) fn read_named<'a>(
+    origin: &str,
+    files: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> Capture {
+    let mut capture = Capture {
+        origin: origin.to_owned(),
+        ..Capture::default()
+    };
+    let mut unnamed_moments = 0;
+    for (name, bytes) in files {
+        add_bytes(&mut capture, name, bytes, &mut unnamed_moments);
+    }
+    settle(&mut capture);
+    capture
+}
+
+fn add_bytes(capture: &mut Capture, name: &str, bytes: &[u8], unnamed_moments: &mut usize) {
+    if let Err(error) = add(capture, name, bytes, unnamed_moments) {
+        capture.notes.push(Note::new(name, error.to_string()));
+    }
+}
+
 /// Puts one file into the capture.
 pub(crate) fn add(
     capture: &mut Capture,
@@ -135,6 +159,18 @@ pub(crate) fn add(
     unnamed_moments: &mut usize,
 ) -> io::Result<()> {
     let head = read_head(&mut source)?;
+    if head.starts_with(&archive::MAGIC) {
+        let packed = head.as_slice().chain(source);
+        let unpacked = archive::unpack(packed, |inner, bytes| {
+            add_bytes(capture, inner, bytes, unnamed_moments);
+        });
+        if let Err(error) = unpacked {
+            capture
+                .notes
+                .push(Note::new(name, format!("is cut or damaged: {error}")));
+        }
+        return Ok(());
+    }
     if head.starts_with(&[0x1f, 0x8b]) {
         let mut unpacked = MultiGzDecoder::new(head.as_slice().chain(source));
         let inner = match read_head(&mut unpacked) {
