@@ -1,5 +1,6 @@
 //! The `evenkeel` command: one file per verb, no logic of its own.
 
+mod doctor;
 mod drill;
 mod drill_role;
 mod exit;
@@ -19,6 +20,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Doctor(doctor::Doctor),
     Drill(drill::Drill),
     /// Plays one service of a drill; started by the drill itself.
     #[command(hide = true)]
@@ -27,6 +29,7 @@ enum Verb {
 
 fn main() -> Exit {
     match Cli::parse().verb {
+        Verb::Doctor(verb) => doctor::run(&verb),
         Verb::Drill(verb) => drill::run(&verb),
         Verb::DrillRole(verb) => drill_role::run(verb),
     }

@@ -30,6 +30,7 @@ pub mod schedtrace;
 mod score;
 pub mod source;
 mod stack;
+mod watch;
 
 pub use capture::{Capture, Moment};
 pub use diagnose::diagnose;
@@ -37,3 +38,4 @@ pub use finding::{Diagnosis, Finding, Ingredient, Remedies, Verdict};
 pub use note::{Note, Parsed};
 pub use score::{Score, score};
 pub use stack::{Frame, Owner, Stack};
+pub use watch::Watch;
