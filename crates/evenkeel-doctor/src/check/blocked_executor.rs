@@ -15,8 +15,8 @@ Blocked executor: a task on an async runtime calls something that blocks the thr
 database driver, a lock). Its worker serves nobody meanwhile. With as many such calls as workers,
 everything stands, health checks included.
 
-Called when tasks that wait for a worker climb, the workers are inside a poll most of the time, and
-the threads hardly want a processor. Busy workers that do compute are a fan-out instead.
+Called when the workers are inside a poll most of the time, and the tasks that wait for one climb
+while processors are free, or the threads hardly want a processor at all. Busy workers that do compute are a fan-out instead.
 
 Do first: restart after a capture; add workers only to buy time. Then: move the call to spawn_blocking or use
 the async form of it. Watch the queue of the runtime and the longest poll.",
@@ -25,21 +25,26 @@ the async form of it. Watch the queue of the runtime and the longest poll.",
 
 fn run(facts: &Facts<'_>) -> Option<Finding> {
     let tasks = facts.tasks.as_ref()?;
-    let queued = tasks.queued?;
     let busy = tasks.busy?;
     if busy < 0.7 || facts.heat.hot() {
         return None;
     }
-    let mut evidence = vec![
-        format!(
+    // A producer that runs on the same workers is held back with everybody else, so the queue need
+    // not grow; then the processors must have been seen to be hardly wanted.
+    let idle = facts.heat.demand.is_some_and(|demand| demand < 0.4);
+    if tasks.queued.is_none() && !idle {
+        return None;
+    }
+    let mut evidence = vec![format!(
+        "the workers are inside a poll {:.0} % of the time",
+        busy * 100.0
+    )];
+    if let Some(queued) = tasks.queued {
+        evidence.push(format!(
             "tasks that wait for a worker grow: {:.0} to {:.0} in {:.0} s, of {:.0} alive",
             queued.first, queued.last, queued.seconds, tasks.alive_last
-        ),
-        format!(
-            "the workers are inside a poll {:.0} % of the time",
-            busy * 100.0
-        ),
-    ];
+        ));
+    }
     evidence.extend(facts.heat.sentence());
     Some(Finding {
         code: CHECK.code,
