@@ -215,7 +215,7 @@ impl Linter {
             if selected.level(rule.code) == Selected::Off || self.passes_over_tests(rule.code, &view) {
                 continue;
             }
-            let mut sink = Sink { rule, candidates: Vec::new() };
+            let mut sink = Sink { rule, spec: self.config.spec(), candidates: Vec::new() };
             match catch_unwind(AssertUnwindSafe(|| (rule.check)(&view, &mut sink))) {
                 Ok(()) => candidates.append(&mut sink.candidates),
                 Err(panic) => crashes.push(Crash { code: rule.code, path: path.to_owned(), message: panic_text(panic.as_ref()) }),

@@ -72,6 +72,8 @@ pub(crate) struct Candidate {
 /// Where a rule puts what it finds.
 pub(crate) struct Sink<'a> {
     pub(crate) rule: &'a Rule,
+    /// The project's own names.
+    pub(crate) spec: &'a crate::config::Spec,
     pub(crate) candidates: Vec<Candidate>,
 }
 

@@ -6,7 +6,7 @@
 //! every end of a path whether it leaves the loop or goes round again.
 
 use super::View;
-use super::delay::{self, DelaySite, Wait};
+use super::delay::{self, DelaySite};
 use super::words::{has_any, has_word, is_error_name, STOP};
 use crate::source::Language;
 use crate::syntax::{Kind, NodeId, Op, Role};
@@ -300,7 +300,7 @@ impl Walk<'_, '_> {
                     (into, remaining)
                 } else if tree.language == Language::Rust {
                     let pattern = patterns.first().copied().unwrap_or(arm);
-                    walk.matches(pattern, value, &rest)
+                    walk.matches(pattern, &rest)
                 } else {
                     let text: String = patterns.iter().map(|&p| tree.text_of(p)).collect();
                     walk.matches_value(value_text, &text, &rest)
@@ -330,7 +330,7 @@ impl Walk<'_, '_> {
         if is_status {
             let good = has_any(pattern, &["ok", "200", "201", "204", "accepted", "created", "nocontent"]);
             let fate = if good { Fate::Succeeded } else { Fate::Failed };
-            return (classified(told(states, fate)), classified(states.to_vec()));
+            return (classified(as_status(states, fate)), classified(states.to_vec()));
         }
         if has_any(value, &["code(", "kind", "err"]) {
             return (classified(told(states, Fate::Failed)), classified(states.to_vec()));
@@ -339,18 +339,13 @@ impl Walk<'_, '_> {
     }
 
     /// A Rust pattern with its guard.
-    fn matches(&mut self, pattern: NodeId, value: Option<NodeId>, states: &[State]) -> (States, States) {
+    fn matches(&mut self, pattern: NodeId, states: &[State]) -> (States, States) {
         let tree = self.view.tree;
         let guard = tree.child(pattern, Role::Condition);
         let node = tree.get(pattern);
         let end = guard.map_or(node.end, |g| tree.get(g).start);
         let text = tree.text.get(node.start as usize..end as usize).unwrap_or("").trim();
         let head = text.trim_end_matches("if").trim();
-        let about_result = value.is_some_and(|v| {
-            let inner = tree.strip(v);
-            tree.kind(inner) == Kind::Call || states.iter().any(|s| s.error != 0 && tree.text_of(s.error) == tree.text_of(inner))
-        });
-        let _ = about_result;
         let fate = pattern_fate(head);
         let (mut yes, mut no) = match fate {
             Some(fate) => {
@@ -415,7 +410,7 @@ impl Walk<'_, '_> {
             let targets: Vec<NodeId> = super::targets(tree, id).collect();
             let holder = match tree.language {
                 Language::Go => targets.last().copied().filter(|&t| is_error_name(tree.text_of(t)) || is_success_name(tree.text_of(t))),
-                Language::Rust => targets.first().copied(),
+                Language::Rust => targets.first().copied().filter(|&t| self.is_scrutinised(tree.text_of(t))),
             };
             if let Some(holder) = holder {
                 if is_operation(self.view, inner) {
@@ -434,6 +429,21 @@ impl Walk<'_, '_> {
             merge(&mut states, failed);
         }
         states
+    }
+
+    /// Whether a name is matched on or asked for its result inside the loop.
+    fn is_scrutinised(&self, name: &str) -> bool {
+        let tree = self.view.tree;
+        let is_name = |id: NodeId| tree.text_of(tree.strip(id)) == name;
+        tree.subtree(self.loop_node).any(|id| match tree.kind(id) {
+            Kind::Switch | Kind::LetCondition => tree.child(id, Role::Value).is_some_and(is_name),
+            Kind::Try => tree.children(id).next().is_some_and(is_name),
+            Kind::Call => {
+                matches!(tree.callee_name(id), "is_ok" | "is_err" | "is_some" | "is_none")
+                    && tree.receiver(id).is_some_and(is_name)
+            }
+            _ => false,
+        })
     }
 
     /// The value of a condition or a match, tried for its result.
@@ -498,9 +508,6 @@ impl Walk<'_, '_> {
         }
         for state in &mut states {
             state.delay = site.call;
-            if site.wait == Wait::Select {
-                state.stop |= false;
-            }
         }
         states
     }
@@ -537,7 +544,7 @@ impl Walk<'_, '_> {
                 if has_any(text, &["status"]) && !states.is_empty() {
                     // `resp.StatusCode >= 500`, `< 300`.
                     let below = matches!(node.op, Op::Less | Op::LessEqual);
-                    let (low, high) = (told(&states, Fate::Succeeded), classified(told(&states, Fate::Failed)));
+                    let (low, high) = (as_status(&states, Fate::Succeeded), classified(as_status(&states, Fate::Failed)));
                     return if below { (low, high) } else { (high, low) };
                 }
                 (states.clone(), states)
@@ -550,7 +557,7 @@ impl Walk<'_, '_> {
                     states = self.try_operation(value, states);
                 }
                 match tree.child(id, Role::Pattern) {
-                    Some(pattern) => self.matches(pattern, value, &states),
+                    Some(pattern) => self.matches(pattern, &states),
                     None => (states.clone(), states),
                 }
             }
@@ -592,9 +599,9 @@ impl Walk<'_, '_> {
         } else if has_any(text, &["statuscode", "status()"]) {
             let good = has_any(tree.text_of(other), &["ok", "200", "201", "202", "204", "created", "accepted", "nocontent"]);
             if good {
-                (told(&states, Fate::Succeeded), told(&states, Fate::Failed))
+                (as_status(&states, Fate::Succeeded), as_status(&states, Fate::Failed))
             } else {
-                (classified(told(&states, Fate::Failed)), classified(states))
+                (classified(as_status(&states, Fate::Failed)), classified(states))
             }
         } else if is_error_name(text) {
             (classified(told(&states, Fate::Failed)), classified(states))
@@ -619,9 +626,9 @@ impl Walk<'_, '_> {
                 let states = self.result_of_receiver(id, states);
                 return (told(&states, Fate::Failed), told(&states, Fate::Succeeded));
             }
-            "is_success" => return (told(&states, Fate::Succeeded), told(&states, Fate::Failed)),
-            "is_client_error" | "is_server_error" | "is_error" => {
-                return (classified(told(&states, Fate::Failed)), classified(states));
+            "is_success" => return (as_status(&states, Fate::Succeeded), as_status(&states, Fate::Failed)),
+            "is_client_error" | "is_server_error" => {
+                return (classified(as_status(&states, Fate::Failed)), classified(states));
             }
             _ => {}
         }
@@ -702,6 +709,15 @@ fn told(states: &[State], fate: Fate) -> States {
     states
         .iter()
         .filter(|s| matches!(s.fate, Fate::Either | Fate::NotTried) || s.fate == fate)
+        .map(|s| if s.fate == Fate::NotTried { *s } else { State { fate, ..*s } })
+        .collect()
+}
+
+/// A status speaks after the call itself went well: it decides anew.
+fn as_status(states: &[State], fate: Fate) -> States {
+    states
+        .iter()
+        .filter(|s| s.fate != Fate::Failed || fate == Fate::Failed)
         .map(|s| if s.fate == Fate::NotTried { *s } else { State { fate, ..*s } })
         .collect()
 }

@@ -1,4 +1,5 @@
 use crate::facts::loops::LoopKind;
+use crate::facts::words::{RANDOM, has_any};
 use crate::facts::{Traits, View};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
@@ -93,7 +94,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     for facts in &view.loops {
         let Some((site, delay)) = &facts.delay else { continue };
         let Some(growth) = delay.grows else { continue };
-        if delay.is_capped || facts.attempts.is_some_and(|n| n <= HARMLESS_ATTEMPTS) || delay.has_foreign_callee {
+        if delay.is_capped || facts.attempts.is_some_and(|n| n <= HARMLESS_ATTEMPTS) {
             continue;
         }
         if facts.kind == LoopKind::Periodic {
@@ -105,7 +106,8 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             .related(view, site.call, "is waited here")
             .related(view, facts.node, "the loop")
             .help("cap the delay: `min(2*delay, maximum)`");
-        let callees = delay.callees.clone();
+        // Randomising a delay does not cap it.
+        let callees: Vec<String> = delay.callees.iter().filter(|c| !has_any(c, RANDOM)).cloned().collect();
         sink.report_if(finding, move |index, package, _| {
             callees.iter().all(|callee| index.has(package, callee, Traits::CLAMPS) == Some(false))
         });
