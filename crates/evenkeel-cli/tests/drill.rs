@@ -238,7 +238,12 @@ fn a_short_drill_collapses_without_evenkeel_and_does_not_with_it() {
     let mut drill = Drill::start(&["--duration", "20s", "--rate", "60", "--seed", "3", "--json"]);
     let progress = drill.rest();
     let (exit, stdout, folder, temporary) = drill.end();
-    let outcome: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let outcome: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_else(|error| {
+        panic!(
+            "{error}:
+{progress}"
+        )
+    });
     assert_eq!(outcome["schema_version"], 1);
     assert_eq!(outcome["complete"], true);
     for threshold in outcome["thresholds"].as_array().unwrap() {

@@ -1,0 +1,571 @@
+//! How long a loop waits between turns, and what decides it.
+//!
+//! A delay is jittered when randomness reaches the expression that is slept on: in its own text, in
+//! a definition that reaches it within two steps, or inside a helper of the same package. It grows
+//! when a definition multiplies or shifts it, and is capped when one clamps it.
+
+use super::words::{self, has_any, has_word};
+use super::{View, compact};
+use crate::source::Language;
+use crate::syntax::{Kind, NodeId, Op, Role, Tree};
+
+/// How a loop waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Blocks or awaits for the whole time: `time.Sleep`, `sleep(d).await`.
+    Plain,
+    /// One arm of a select: something else may end it.
+    Select,
+    /// A ticker's next tick.
+    Tick,
+    /// A helper or a library that decides itself: `backoff.Wait()`, `sleepContext(ctx, d)`.
+    Helper,
+}
+
+/// A place where a loop waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DelaySite {
+    pub(crate) wait: Wait,
+    pub(crate) call: NodeId,
+    /// The duration, where one is written.
+    pub(crate) duration: Option<NodeId>,
+}
+
+/// Whether this call waits, and how.
+pub(crate) fn site(view: &View<'_>, call: NodeId) -> Option<DelaySite> {
+    let tree = view.tree;
+    let name = tree.callee_name(call);
+    if name.is_empty() {
+        return None;
+    }
+    let first = tree.arguments(call).next();
+    let found = |wait, duration| {
+        Some(DelaySite {
+            wait,
+            call,
+            duration,
+        })
+    };
+    match tree.language {
+        Language::Go => match name {
+            "Sleep" if view.called(call) == "time.Sleep" => found(Wait::Plain, first),
+            "Sleep" => {
+                let path = view.called(call);
+                if has_any(&path, &["clock", "time", "sleeper"])
+                    && tree.arguments(call).count() == 1
+                {
+                    return found(Wait::Plain, first);
+                }
+                found(Wait::Helper, duration_argument(tree, call))
+            }
+            "After" if is_received(tree, call) => {
+                let path = view.called(call);
+                if path != "time.After" && !has_any(&path, &["clock", "time"]) {
+                    return None;
+                }
+                let select = in_select_arm(tree, call);
+                found(if select { Wait::Select } else { Wait::Plain }, first)
+            }
+            "Wait" | "Next" | "NextBackOff" | "Pause" if receiver_is_backoff(view, call) => {
+                found(Wait::Helper, None)
+            }
+            _ if name_waits(name) => found(Wait::Helper, duration_argument(tree, call)),
+            _ => None,
+        },
+        Language::Rust => match name {
+            "sleep" | "sleep_until" => {
+                let path = view.called(call);
+                let blocking = path.contains("thread::");
+                if path.starts_with("tokio")
+                    || path.starts_with("time::")
+                    || blocking
+                    || path.contains("async_std")
+                    || path.contains("smol")
+                    || path == "sleep"
+                    || path.contains("::sleep")
+                {
+                    let select = in_select_arm(tree, call);
+                    return found(if select { Wait::Select } else { Wait::Plain }, first);
+                }
+                found(Wait::Helper, first)
+            }
+            "tick" => found(Wait::Tick, None),
+            "new" | "after"
+                if has_any(&view.called(call), &["delay::new", "timer::after"])
+                    && is_awaited(tree, call) =>
+            {
+                let select = in_select_arm(tree, call);
+                found(if select { Wait::Select } else { Wait::Plain }, first)
+            }
+            "wait" | "next" if receiver_is_backoff(view, call) && is_awaited(tree, call) => {
+                found(Wait::Helper, None)
+            }
+            _ if name_waits(name) && is_awaited(tree, call) => {
+                found(Wait::Helper, duration_argument(tree, call))
+            }
+            _ => None,
+        },
+    }
+}
+
+/// A Go timer's channel in a receive: `<-timer.C`, `<-ticker.C`.
+pub(crate) fn timer_receive(view: &View<'_>, receive: NodeId) -> Option<DelaySite> {
+    let tree = view.tree;
+    let channel = tree.children(receive).next()?;
+    let text = compact(tree.text_of(channel));
+    let base = text
+        .strip_suffix(".C")
+        .or_else(|| text.strip_suffix(".C()"))
+        .or_else(|| text.strip_suffix(".Chan()"))?;
+    let select = in_select_arm(tree, receive);
+    let scope = view.scope(receive);
+    let mut duration = None;
+    let mut ticker = has_word(base, &["ticker", "tick", "interval"]);
+    for value in view.definitions(scope, base) {
+        if tree.kind(value) == Kind::Call {
+            match tree.callee_name(value) {
+                "NewTimer" | "Timer" => duration = tree.arguments(value).next(),
+                "NewTicker" | "Tick" => ticker = true,
+                _ => {}
+            }
+        }
+    }
+    for id in tree.subtree(scope) {
+        if tree.kind(id) == Kind::Call && tree.callee_name(id) == "Reset" {
+            let receiver = tree.receiver(id).map(|r| compact(tree.text_of(r)));
+            if receiver.as_deref() == Some(base) {
+                duration = tree.arguments(id).next().or(duration);
+            }
+        }
+    }
+    let wait = if ticker {
+        Wait::Tick
+    } else if select {
+        Wait::Select
+    } else {
+        Wait::Plain
+    };
+    Some(DelaySite {
+        wait,
+        call: receive,
+        duration,
+    })
+}
+
+fn name_waits(name: &str) -> bool {
+    has_word(name, &["sleep", "sleeping"])
+        || has_word(name, &["backoff"])
+            && !has_word(
+                name,
+                &[
+                    "new",
+                    "reset",
+                    "get",
+                    "calculate",
+                    "compute",
+                    "with",
+                    "next",
+                    "default",
+                    "duration",
+                    "is",
+                    "config",
+                    "set",
+                    "max",
+                    "min",
+                    "exponential",
+                    "policy",
+                    "delay",
+                    "time",
+                    "permanent",
+                ],
+            )
+        || has_word(name, &["wait", "pause"])
+            && has_word(name, &["retry", "backoff", "interval", "delay"])
+}
+
+fn receiver_is_backoff(view: &View<'_>, call: NodeId) -> bool {
+    view.tree.receiver(call).is_some_and(|r| {
+        let text = view.tree.text_of(r);
+        has_word(
+            text,
+            &[
+                "backoff", "boff", "backoffs", "retry", "retrier", "retryer", "bo", "throttle",
+            ],
+        ) || has_any(text, &["backoff"])
+    })
+}
+
+fn duration_argument(tree: &Tree<'_>, call: NodeId) -> Option<NodeId> {
+    tree.arguments(call).find(|&a| {
+        has_any(
+            tree.text_of(a),
+            &[
+                "delay", "backoff", "interval", "wait", "duration", "second", "millis", "sleep",
+                "time.", "timeout",
+            ],
+        )
+    })
+}
+
+fn is_received(tree: &Tree<'_>, call: NodeId) -> bool {
+    let parent = tree.parent(call);
+    tree.kind(parent) == Kind::Unary && tree.get(parent).op == Op::Receive
+}
+
+fn is_awaited(tree: &Tree<'_>, call: NodeId) -> bool {
+    tree.kind(tree.parent(call)) == Kind::Await || in_select_arm(tree, call)
+}
+
+/// Whether `id` stands in the pattern of a select arm that has other arms beside it.
+pub(crate) fn in_select_arm(tree: &Tree<'_>, id: NodeId) -> bool {
+    let mut at = id;
+    for parent in tree.ancestors(id) {
+        match tree.kind(parent) {
+            Kind::Arm => {
+                return tree.get(at).role == Role::Pattern
+                    && tree.kind(tree.parent(parent)) == Kind::Select
+                    && tree
+                        .children(tree.parent(parent))
+                        .filter(|&c| tree.kind(c) == Kind::Arm)
+                        .count()
+                        > 1;
+            }
+            Kind::Block | Kind::Function | Kind::Closure | Kind::Loop => return false,
+            _ => at = parent,
+        }
+    }
+    false
+}
+
+/// What decides the length of a delay.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DelayFacts {
+    pub(crate) text: String,
+    /// Milliseconds, when it is a literal or a constant of the file.
+    pub(crate) constant_ms: Option<u64>,
+    /// A literal or a constant, its length known or not.
+    pub(crate) is_constant: bool,
+    /// The expression that makes it grow.
+    pub(crate) grows: Option<NodeId>,
+    pub(crate) is_random: bool,
+    pub(crate) is_capped: bool,
+    /// Functions whose result reaches the delay: last path segments.
+    pub(crate) callees: Vec<String>,
+    /// A callee on a value or another package: what it does is not known.
+    pub(crate) has_foreign_callee: bool,
+}
+
+/// Follows a duration to what decides it.
+pub(crate) fn decide(view: &View<'_>, duration: NodeId, around: NodeId) -> DelayFacts {
+    let tree = view.tree;
+    let mut facts = DelayFacts {
+        text: super::brief(tree.text_of(duration)),
+        ..DelayFacts::default()
+    };
+    facts.constant_ms = milliseconds(view, duration, 0);
+    facts.is_constant = facts.constant_ms.is_some() || is_constant(view, duration);
+    let scope = view.scope(duration);
+    let mut seen: Vec<NodeId> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    let mut frontier = vec![duration];
+    for step in 0..3 {
+        let mut next = Vec::new();
+        for &value in &frontier {
+            if seen.contains(&value) {
+                continue;
+            }
+            seen.push(value);
+            examine(view, value, &mut facts);
+            if step == 2 {
+                continue;
+            }
+            for id in tree.subtree(value) {
+                let is_path = matches!(tree.kind(id), Kind::Name | Kind::Field)
+                    && tree.get(id).role != Role::Callee
+                    && !matches!(tree.kind(tree.parent(id)), Kind::Field);
+                if !is_path {
+                    continue;
+                }
+                let name = compact(tree.text_of(id));
+                if name == "time" || names.contains(&name) {
+                    continue;
+                }
+                next.extend(view.definitions(scope, &name));
+                names.push(name);
+            }
+        }
+        frontier = next;
+    }
+    examine_growth(view, scope, &names, around, &mut facts);
+    facts
+}
+
+fn examine(view: &View<'_>, value: NodeId, facts: &mut DelayFacts) {
+    let tree = view.tree;
+    let text = tree.text_of(value);
+    if has_any(text, words::RANDOM) {
+        facts.is_random = true;
+    }
+    if has_any(&compact(text), words::CLAMP) {
+        facts.is_capped = true;
+    }
+    for id in tree.subtree(value) {
+        match tree.kind(id) {
+            Kind::Call => {
+                let name = tree.callee_name(id);
+                let path = view.called(id);
+                if is_growth_call(name) {
+                    facts.grows = Some(id);
+                }
+                if is_arithmetic(name, &path) || name.is_empty() {
+                    continue;
+                }
+                if path.contains(['.', ':']) && view.local(name).next().is_none() {
+                    facts.has_foreign_callee = true;
+                }
+                if !facts.callees.iter().any(|c| c == name) {
+                    facts.callees.push(name.to_owned());
+                }
+            }
+            Kind::Binary if tree.get(id).op == Op::ShiftLeft => facts.grows = Some(id),
+            _ => {}
+        }
+    }
+}
+
+/// Multiplication of the delay by itself, and comparisons that hold it down.
+fn examine_growth(
+    view: &View<'_>,
+    scope: NodeId,
+    names: &[String],
+    around: NodeId,
+    facts: &mut DelayFacts,
+) {
+    let tree = view.tree;
+    for id in tree.subtree(scope) {
+        match tree.kind(id) {
+            Kind::Assign => {
+                let Some(target) = tree.child(id, Role::Left) else {
+                    continue;
+                };
+                let target = compact(tree.text_of(target));
+                let target = target.trim_start_matches('*');
+                if !names.iter().any(|n| n == target) || !tree.within(id, around) {
+                    continue;
+                }
+                let right = tree.child(id, Role::Right);
+                let multiplies =
+                    matches!(tree.get(id).op, Op::MultiplyAssign | Op::ShiftLeftAssign)
+                        || right.is_some_and(|right| grows_from(tree, right, target));
+                if multiplies {
+                    facts.grows = Some(id);
+                }
+            }
+            Kind::Binary
+                if matches!(
+                    tree.get(id).op,
+                    Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual
+                ) =>
+            {
+                let compares = [Role::Left, Role::Right].into_iter().any(|role| {
+                    tree.child(id, role).is_some_and(|side| {
+                        let text = compact(tree.text_of(side));
+                        names.iter().any(|n| *n == text && !is_counter(n))
+                    })
+                });
+                if compares {
+                    facts.is_capped = true;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_counter(name: &str) -> bool {
+    has_word(
+        name,
+        &[
+            "attempt", "attempts", "i", "n", "retry", "retries", "tries", "count", "try", "j", "k",
+        ],
+    )
+}
+
+fn grows_from(tree: &Tree<'_>, right: NodeId, target: &str) -> bool {
+    tree.subtree(right).any(|id| match tree.kind(id) {
+        Kind::Binary => {
+            matches!(tree.get(id).op, Op::Multiply | Op::ShiftLeft)
+                && has_any(&compact(tree.text_of(id)), &[&target.to_ascii_lowercase()])
+        }
+        Kind::Call => {
+            is_growth_call(tree.callee_name(id))
+                && has_any(&compact(tree.text_of(id)), &[&target.to_ascii_lowercase()])
+        }
+        _ => false,
+    })
+}
+
+fn is_growth_call(name: &str) -> bool {
+    matches!(
+        name,
+        "Pow"
+            | "pow"
+            | "powi"
+            | "powf"
+            | "Exp2"
+            | "saturating_pow"
+            | "saturating_mul"
+            | "mul_f64"
+            | "mul_f32"
+            | "checked_mul"
+            | "checked_pow"
+            | "wrapping_mul"
+            | "checked_shl"
+    )
+}
+
+fn is_arithmetic(name: &str, path: &str) -> bool {
+    is_growth_call(name)
+        || matches!(
+            name,
+            "Duration"
+                | "float64"
+                | "int64"
+                | "int"
+                | "uint"
+                | "uint64"
+                | "from_secs"
+                | "from_millis"
+                | "from_secs_f64"
+                | "from_secs_f32"
+                | "from_micros"
+                | "from_nanos"
+                | "from_mins"
+                | "as_millis"
+                | "as_secs"
+                | "min"
+                | "Min"
+                | "max"
+                | "Max"
+                | "Seconds"
+                | "Milliseconds"
+                | "clamp"
+                | "into"
+                | "clone"
+                | "saturating_sub"
+                | "saturating_add"
+                | "unwrap_or"
+                | "unwrap"
+                | "unwrap_or_default"
+                | "unwrap_or_else"
+                | "Sub"
+                | "Since"
+                | "Until"
+                | "Now"
+                | "now"
+                | "elapsed"
+                | "mul"
+                | "float32"
+                | "uint32"
+                | "int32"
+                | "Load"
+                | "load"
+                | "checked_sub"
+                | "try_from"
+                | "get"
+                | "Get"
+                | "ParseDuration"
+                | "copied"
+        )
+        || path.starts_with("math.")
+        || path.starts_with("time.")
+}
+
+fn is_constant(view: &View<'_>, id: NodeId) -> bool {
+    let tree = view.tree;
+    tree.subtree(id).all(|n| match tree.kind(n) {
+        Kind::Name => {
+            let text = tree.text_of(n);
+            tree.get(n).role == Role::Name
+                || text == "time"
+                || view.constant(text).is_some()
+                || text
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
+                || view.import(text).is_some()
+                || matches!(
+                    text,
+                    "Duration" | "tokio" | "std" | "from_secs" | "from_millis"
+                )
+        }
+        Kind::Call => is_arithmetic(tree.callee_name(n), ""),
+        Kind::Number | Kind::Binary | Kind::Cast | Kind::Type | Kind::Unary => true,
+        Kind::Field => {
+            let text = tree.text_of(n);
+            let last = tree.last_segment(n);
+            text.starts_with("time.")
+                || text.contains("Duration::")
+                || last.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+        }
+        _ => false,
+    })
+}
+
+/// A duration in milliseconds, when it is written down.
+pub(crate) fn milliseconds(view: &View<'_>, id: NodeId, depth: u8) -> Option<u64> {
+    let tree = view.tree;
+    if depth > 3 {
+        return None;
+    }
+    let id = tree.strip(id);
+    match tree.kind(id) {
+        Kind::Name => milliseconds(view, view.constant(tree.text_of(id))?, depth + 1),
+        Kind::Field => match tree.text_of(id) {
+            "time.Nanosecond" | "time.Microsecond" => Some(0),
+            "time.Millisecond" => Some(1),
+            "time.Second" => Some(1000),
+            "time.Minute" => Some(60_000),
+            "time.Hour" => Some(3_600_000),
+            _ => None,
+        },
+        Kind::Binary if tree.get(id).op == Op::Multiply => {
+            let left = tree.child(id, Role::Left)?;
+            let right = tree.child(id, Role::Right)?;
+            let unit = milliseconds(view, right, depth + 1)
+                .or_else(|| milliseconds(view, left, depth + 1))?;
+            let factor = number(view, left, 0).or_else(|| number(view, right, 0))?;
+            unit.checked_mul(factor)
+        }
+        Kind::Call => {
+            let factor = match tree.callee_name(id) {
+                "from_secs" => 1000,
+                "from_millis" => 1,
+                "from_mins" => 60_000,
+                "from_micros" | "from_nanos" => 0,
+                _ => return None,
+            };
+            number(view, tree.arguments(id).next()?, 0)?.checked_mul(factor)
+        }
+        _ => None,
+    }
+}
+
+/// A whole number, when it is written down.
+pub(crate) fn number(view: &View<'_>, id: NodeId, depth: u8) -> Option<u64> {
+    let tree = view.tree;
+    let id = tree.strip(id);
+    match tree.kind(id) {
+        Kind::Number => {
+            let text = tree.text_of(id).replace('_', "");
+            let digits =
+                text.trim_end_matches(|c: char| c.is_ascii_alphabetic() && !text.starts_with("0x"));
+            let digits = digits.split(['u', 'i']).next().unwrap_or(digits);
+            digits.parse().ok()
+        }
+        Kind::Name if depth < 3 => number(view, view.constant(tree.text_of(id))?, depth + 1),
+        Kind::Call if tree.callee_name(id) == "Duration" => {
+            number(view, tree.arguments(id).next()?, depth + 1)
+        }
+        _ => None,
+    }
+}
