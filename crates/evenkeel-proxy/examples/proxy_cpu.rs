@@ -17,6 +17,7 @@
     clippy::expect_used,
     clippy::print_stdout,
     clippy::exit,
+    clippy::disallowed_methods,
     reason = "a measuring script: it prints, and stops at the first thing that is missing"
 )]
 

@@ -245,11 +245,14 @@ fn failed(error: CallError<AttemptError>, outgoing: &Outgoing) -> Forwarded {
             error: AttemptError::Failed(error, _),
             ..
         } => {
-            let fate = if outgoing.body().client_failed() {
-                Fate::CancelledByClient
-            } else {
-                fate
-            };
+            if outgoing.body().client_failed() {
+                let detail = "the request body broke off, or is malformed";
+                let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_body", detail);
+                return Forwarded {
+                    fate: Fate::CancelledByClient,
+                    result: Err(problem),
+                };
+            }
             let detail = format!("{said}: {error}");
             let problem = Problem::new(StatusCode::BAD_GATEWAY, fate.label(), detail);
             Forwarded {
