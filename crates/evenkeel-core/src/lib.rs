@@ -60,5 +60,6 @@ pub mod retry;
 mod stop;
 pub mod stripe;
 mod sync;
+pub mod throttle;
 pub mod time;
 pub mod window;

@@ -25,6 +25,7 @@ pub(crate) enum Protocol {
     Ewma,
     Quantile,
     Rate,
+    Throttle,
     Window,
 }
 
@@ -74,6 +75,7 @@ const fn is_mutant(protocol: Protocol) -> bool {
         Protocol::Ewma => cfg!(evenkeel_mutant = "ewma"),
         Protocol::Quantile => cfg!(evenkeel_mutant = "quantile"),
         Protocol::Rate => cfg!(evenkeel_mutant = "rate"),
+        Protocol::Throttle => cfg!(evenkeel_mutant = "throttle"),
         Protocol::Window => cfg!(evenkeel_mutant = "window"),
     }
 }

@@ -19,6 +19,7 @@ use evenkeel_core::outcome::Outcome;
 use evenkeel_core::rate::{self, RateLimit};
 use evenkeel_core::ratio::Ratio;
 use evenkeel_core::stripe::Stripe;
+use evenkeel_core::throttle::grpc::{self, RetryThrottle};
 use evenkeel_core::time::Instant;
 use evenkeel_core::window::{Ewma, QuantileConfig, QuantileWindow};
 use loom::model;
@@ -350,5 +351,34 @@ fn loom_rate_gives_back_a_turn_only_while_it_is_the_last() {
             remaining == 1
         );
         assert!(limit.try_acquire(at(0), NonZeroU32::MIN).is_err());
+    });
+}
+
+#[test]
+fn loom_throttle_counts_every_failure_and_every_success() {
+    model(|| {
+        let ten = NonZeroU32::new(10).unwrap();
+        let throttle = RetryThrottle::new(grpc::Config::new(ten, Ratio::from_permille(100)));
+        let shared = throttle.clone();
+        together(3, move |number| {
+            if number == 0 {
+                shared.on_success();
+            } else {
+                shared.on_failure();
+            }
+        });
+        // A success that comes first finds all tokens there.
+        assert!(matches!(throttle.tokens_milli(), 8_000 | 8_100));
+    });
+}
+
+#[test]
+fn loom_throttle_loses_no_failure() {
+    model(|| {
+        let ten = NonZeroU32::new(10).unwrap();
+        let throttle = RetryThrottle::new(grpc::Config::new(ten, Ratio::from_permille(100)));
+        let shared = throttle.clone();
+        together(2, move |_| shared.on_failure());
+        assert_eq!(throttle.tokens_milli(), 8_000);
     });
 }
