@@ -232,6 +232,7 @@ impl Throttle {
     #[inline]
     fn recent_share(&self, now: Instant) -> u32 {
         let period = now.as_nanos() / self.0.refresh & PERIOD_MASK;
+        let period = (now.as_nanos() / self.0.refresh) & PERIOD_MASK;
         let held = self.0.share.load(Ordering::Relaxed);
         if held >> SHARE_BITS == period {
             return (held & SHARE_MASK) as u32;
