@@ -12,6 +12,7 @@
 
 mod codegen;
 mod command;
+mod doctor;
 mod faults;
 mod loom;
 mod nightly;
@@ -29,6 +30,7 @@ usage: cargo xtask <verb>
   faults             every fault of docs/peer-faults.toml that is due has its test
   loom               the loom models of the core pass, and fail once their protocol is broken
   codegen [--check]  write the generated files; with --check, fail if one is out of date
+  doctor-score DIR   how often the doctor is right on a folder of labelled captures
   nightly [STEP...]  the heavy gates of .ci/nightly.toml: all, or the named ones
   help               this text
 
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         ["loom"] => loom::run(&root),
         ["codegen"] => codegen::run(&root, codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(&root, codegen::Mode::Check),
+        ["doctor-score", folder] => doctor::score(&root, folder),
         ["nightly", steps @ ..] => nightly::run(&root, steps),
         _ => Err(anyhow::anyhow!(
             "no such gate: `cargo xtask {}`; `cargo xtask help` lists them",

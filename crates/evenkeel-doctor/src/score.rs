@@ -196,8 +196,8 @@ mod tests {
 
     #[test]
     fn a_line_is_the_same_under_a_longer_path_but_not_in_another_file() {
-        assert!(same_line("/home/x/cmd/model.go:316", "cmd/model.go:316"));
-        assert!(!same_line("/home/x/cmd/supermodel.go:316", "model.go:316"));
+        assert!(same_line("/src/x/cmd/model.go:316", "cmd/model.go:316"));
+        assert!(!same_line("/src/x/cmd/supermodel.go:316", "model.go:316"));
         assert!(!same_line("cmd/model.go:31", "cmd/model.go:316"));
     }
 }

@@ -1,11 +1,5 @@
 //! The doctor against labelled captures of services that were sick, or only looked it.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test says what it saw"
-)]
-
 use std::path::Path;
 
 use evenkeel_doctor::score;

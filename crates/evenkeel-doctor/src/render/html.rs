@@ -32,7 +32,7 @@ pub fn to_html(diagnosis: &Diagnosis, capture: &Capture) -> Result<String, minij
         diagnosis => Serde(diagnosis),
         headlines => headlines,
         charts => charts(capture),
-        flame_title => flame.as_ref().map(|(title, _)| title),
+        flame_title => flame.as_ref().map(|(title, _)| *title),
         flame => flame.as_ref().map(|(_, svg)| svg),
     })
 }
