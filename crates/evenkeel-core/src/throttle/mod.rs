@@ -231,7 +231,6 @@ impl Throttle {
     /// The share to hold back as it was found in this refresh period.
     #[inline]
     fn recent_share(&self, now: Instant) -> u32 {
-        let period = now.as_nanos() / self.0.refresh & PERIOD_MASK;
         let period = (now.as_nanos() / self.0.refresh) & PERIOD_MASK;
         let held = self.0.share.load(Ordering::Relaxed);
         if held >> SHARE_BITS == period {
