@@ -232,28 +232,51 @@ fn help_names_the_stories_and_the_exit_codes() {
     assert!(help(&["drill", "--help"]).contains("cascade"));
 }
 
+/// The thresholds by which a drill judges the machine it was held on, and nothing else.
+const OF_THE_MACHINE: [&str; 4] = [
+    "unprotected_steady_before",
+    "unprotected_generator_pace",
+    "protected_steady_before",
+    "protected_generator_pace",
+];
+
+/// How often a machine that was too busy to be judged on is tried again.
+const TRIES: usize = 3;
+
 #[test]
 fn a_short_drill_collapses_without_evenkeel_and_does_not_with_it() {
     let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-    let mut drill = Drill::start(&["--duration", "20s", "--rate", "60", "--seed", "3", "--json"]);
-    let progress = drill.rest();
-    let (exit, stdout, folder, temporary) = drill.end();
-    let outcome: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_else(|error| {
-        panic!(
-            "{error}:
-{progress}"
-        )
-    });
-    assert_eq!(outcome["schema_version"], 1);
-    assert_eq!(outcome["complete"], true);
-    for threshold in outcome["thresholds"].as_array().unwrap() {
+    let arguments = ["--duration", "20s", "--rate", "60", "--seed", "3", "--json"];
+    for tries_left in (0..TRIES).rev() {
+        let mut drill = Drill::start(&arguments);
+        let progress = drill.rest();
+        let (exit, stdout, folder, temporary) = drill.end();
+        let outcome: serde_json::Value =
+            serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}:\n{progress}"));
+        assert_eq!(outcome["schema_version"], 1);
+        assert_eq!(outcome["complete"], true);
+        assert_eq!(exit, Some(1), "what could not be judged has not passed");
+        assert!(is_empty(temporary.path()), "temporary files are left");
+        assert!(folder.path().join("drill-cascade.html").is_file());
+
         // Ten seconds of recovery do not fit: that, and nothing else, is not held.
-        let expected = threshold["name"] != "protected_recovery";
-        assert_eq!(threshold["verdict"] == "pass", expected, "{threshold:#}");
+        let thresholds = outcome["thresholds"].as_array().unwrap();
+        let not_held: Vec<&str> = thresholds
+            .iter()
+            .filter(|threshold| threshold["verdict"] != "pass")
+            .map(|threshold| threshold["name"].as_str().unwrap())
+            .collect();
+        let too_busy = not_held.iter().any(|name| OF_THE_MACHINE.contains(name));
+        if too_busy && tries_left > 0 {
+            continue;
+        }
+        assert_eq!(
+            not_held,
+            ["protected_recovery"],
+            "{progress}\n{thresholds:#?}"
+        );
+        let breaker = |state| progress.contains(&format!("breaker {state}"));
+        assert!(breaker("closed") && breaker("open"), "{progress}");
+        return;
     }
-    assert_eq!(exit, Some(1), "what could not be judged has not passed");
-    let breaker = |state| progress.contains(&format!("breaker {state}"));
-    assert!(breaker("closed") && breaker("open"), "{progress}");
-    assert!(is_empty(temporary.path()), "temporary files are left");
-    assert!(folder.path().join("drill-cascade.html").is_file());
 }
