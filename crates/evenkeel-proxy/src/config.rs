@@ -14,6 +14,10 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+/// Fields of one head, in either direction. hyper parses this many without a heap allocation, and
+/// a client that sends more gets a 431.
+pub(crate) const MAX_FIELDS: usize = 100;
+
 /// The first and one retry, as Envoy has it.
 const ATTEMPTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 /// As many requests as Envoy lets into a cluster.
