@@ -150,11 +150,17 @@ impl Begun {
         if config.deadline_covers_body {
             client.activity.set_deadline(self.deadline);
         }
-        let forwarded = if self.deadline <= self.record.started {
-            forward::expired()
-        } else {
-            forward::forward(&client, &self.record, &self.outgoing, self.deadline).await
-        };
+        if self.deadline <= self.record.started {
+            // Nobody waits for an answer any more, not for a substitute either.
+            let problem = Problem::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                Fate::DeadlineExceeded.label(),
+                "the caller's deadline had passed on arrival; nothing was sent",
+            );
+            return self.ours(problem.into_response(), Fate::DeadlineExceeded, busy);
+        }
+        let forwarded =
+            forward::forward(&client, &self.record, &self.outgoing, self.deadline).await;
         let Forwarded { fate, result } = forwarded;
         match result {
             Ok(answer) if !answer.is_server_failure() => self.pass_on(answer, fate, busy),

@@ -10,7 +10,7 @@
 //! come is served, with `Connection: close`.
 
 use crate::activity::{Activity, Doing, Watched};
-use crate::config::Bounds;
+use crate::config::{Bounds, MAX_FIELDS};
 use crate::drain::{Drain, Phase};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -82,6 +82,7 @@ fn http_builder(bounds: &Bounds) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
+        .max_headers(MAX_FIELDS)
         .max_header_size(bounds.max_head_bytes)
         .max_buf_size(bounds.max_buffer_bytes.max(bounds.max_head_bytes).max(8192));
     builder

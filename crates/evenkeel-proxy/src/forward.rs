@@ -140,11 +140,6 @@ enum AttemptError {
     Failed(ExchangeError, Finished),
 }
 
-/// Nothing was sent: the caller's time was over before it began.
-pub(crate) fn expired() -> Forwarded {
-    deadline_exceeded("the caller's deadline had passed on arrival; nothing was sent")
-}
-
 /// Makes attempts until there is an answer or no more attempt.
 ///
 /// # Cancel safety
