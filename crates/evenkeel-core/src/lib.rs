@@ -51,6 +51,7 @@ pub mod case;
 pub mod counter;
 pub mod deadline;
 pub mod entropy;
+pub mod limiter;
 pub mod outcome;
 pub mod policy;
 pub mod rate;
