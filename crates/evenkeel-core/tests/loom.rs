@@ -15,6 +15,7 @@ use evenkeel_core::breaker::{self, Breaker, State};
 use evenkeel_core::budget::{self, Budget, Cost};
 use evenkeel_core::bulkhead::{self, Bulkhead};
 use evenkeel_core::entropy::Entropy;
+use evenkeel_core::limiter::{self, Limiter};
 use evenkeel_core::outcome::Outcome;
 use evenkeel_core::rate::{self, RateLimit};
 use evenkeel_core::ratio::Ratio;
@@ -380,5 +381,50 @@ fn loom_throttle_loses_no_failure() {
         let shared = throttle.clone();
         together(2, move |_| shared.on_failure());
         assert_eq!(throttle.tokens_milli(), 8_000);
+    });
+}
+
+/// One in flight at most, with windows that end as soon as anything is in them.
+fn limiter(limit: u32) -> Limiter {
+    let mut classic = limiter::aimd::ClassicConfig::default();
+    classic.initial = NonZeroU32::new(limit).unwrap();
+    classic.max = classic.initial;
+    let mut config = limiter::Config::new(limiter::Algorithm::Classic(classic));
+    config.min_window = Duration::ZERO;
+    config.min_samples = 1;
+    Limiter::new(config, "loom", 1)
+}
+
+#[test]
+fn loom_limiter_never_admits_more_than_its_limit() {
+    model(|| {
+        let limiter = limiter(1);
+        let shared = limiter.clone();
+        let admitted = together(2, move |_| shared.try_acquire(at(1), Stripe(0)).ok());
+        assert_eq!(admitted.iter().flatten().count(), 1);
+        drop(admitted);
+        assert_eq!(limiter.snapshot().in_flight, 0);
+    });
+}
+
+#[test]
+fn loom_limiter_steps_once_however_many_notice_the_end_of_its_window() {
+    model(|| {
+        let limiter = limiter(8);
+        // The first to end begins the window.
+        let first = limiter.try_acquire(at(1), Stripe(0)).unwrap();
+        first.finish(at(1), Outcome::Overload);
+        let permits: Vec<_> = (0..2)
+            .map(|_| limiter.try_acquire(at(1), Stripe(0)).unwrap())
+            .collect();
+        let others: Vec<_> = permits
+            .into_iter()
+            .map(|permit| thread::spawn(move || permit.finish(at(2), Outcome::Overload)))
+            .collect();
+        others.into_iter().for_each(|other| other.join().unwrap());
+        // One step for both, or one for each: the second window may have been closed by the second.
+        let after = limiter.snapshot();
+        assert_eq!(after.in_flight, 0);
+        assert!(matches!(after.limit, 2 | 4), "{}", after.limit);
     });
 }

@@ -151,6 +151,11 @@ impl Counts {
             passed >= rank
         })
     }
+
+    /// The duration that `permille` of all samples do not exceed, to one part in 32.
+    pub(crate) fn quantile(&self, permille: u64) -> Option<Duration> {
+        self.bucket_at(permille).map(middle_of)
+    }
 }
 
 #[expect(
