@@ -4,6 +4,7 @@ mod check;
 mod drill;
 mod drill_role;
 mod exit;
+mod lint;
 mod proxy;
 mod schema;
 
@@ -24,6 +25,7 @@ struct Cli {
 enum Verb {
     Check(check::Check),
     Drill(drill::Drill),
+    Lint(Box<lint::Lint>),
     /// Plays one service of a drill; started by the drill itself.
     #[command(hide = true)]
     DrillRole(drill_role::DrillRole),
@@ -38,6 +40,7 @@ fn main() -> Exit {
         Verb::Check(verb) => check::run(&verb),
         Verb::Drill(verb) => drill::run(&verb),
         Verb::DrillRole(verb) => drill_role::run(verb),
+        Verb::Lint(verb) => lint::run(&verb),
         Verb::Proxy(verb) => proxy::run(&verb),
         Verb::Schema(verb) => schema::run(&verb),
     }

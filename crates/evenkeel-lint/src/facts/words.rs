@@ -63,7 +63,7 @@ pub(crate) const CLAMP: &[&str] = &[
 pub(crate) const STOP: &[&str] = &[
     "done()", ".done", "ctx.err", "context().err", "cancel", "shutdown", "shut_down", "shutting", "stop", "quit", "exit",
     "closed", "closing", "isclosed", "is_closed", "close", "kill", "terminat", "dying", "alive", "running", "draining",
-    "ongoing", "aborted", "abort", "disposed", "finished",
+    "ongoing", "aborted", "abort", "disposed", "finished", "offline",
 ];
 
 /// Counters and clocks that bound a loop.
@@ -100,7 +100,7 @@ const LOCAL_WORDS: &[&str] = &[
     "parse", "decode", "encode", "rename", "remove", "unlink", "stat", "readdir", "tty", "pty", "terminal", "interface", "link", "sock", "socket",
     "listen", "listener", "bind", "spawn", "fork", "kill", "wal", "leveldb", "badger", "bolt", "sqlite", "rocksdb", "snapshot", "tx", "txn",
     "transaction", "iter", "iterator", "scanner", "reader", "os", "fs", "filepath", "ioutil", "syscall", "unix", "exec", "fmt", "strconv", "json",
-    "mapping", "snapshotter", "loopback", "namespace", "ns", "veth", "bridge",
+    "pipe", "winio", "shim", "mapping", "snapshotter", "loopback", "namespace", "ns", "veth", "bridge",
 ];
 
 /// Whether an operation leaves the machine.

@@ -100,7 +100,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             continue;
         }
         let text = tree.text_of(facts.node);
-        let throttled = has_any(text, &["toomanyrequests", "too_many_requests", "serviceunavailable", "service_unavailable"])
+        let throttled = has_any(text, &["statustoomanyrequests", "too_many_requests", "statusserviceunavailable", "service_unavailable"])
             || has_number(text, "429")
             || has_number(text, "503");
         let about_http = view.imports_any("net/http") || view.imports_any("reqwest") || view.imports_any("hyper") || view.imports_any("http");

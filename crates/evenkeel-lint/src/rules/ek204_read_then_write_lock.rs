@@ -80,8 +80,8 @@ fn get(&self, key: &str) -> Arc<Entry> {
 ```
 
 ## How it is found
-In one function: a read lock and later a write lock on the same path; between them an `if` or `match`
-over what was read; after the write lock a write to the same field or map, and before that write no
+In one function: a read lock and later a write lock on the same path; between them an `if` that
+tests whether what was read is there (`ok`, nil, empty, `get`, `contains`); after the write lock a write to the same field or map, and before that write no
 second read of it, no `entry`, no insert-if-absent. Not where another mutex is held across both.
 
 ## Known false alarms
@@ -135,11 +135,12 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
             let base = read.path.split('.').next().unwrap_or("").to_owned();
             // What is read under the read lock: fields and map entries of the same owner.
             let read_paths = read_paths(view, function, read.call, unlock.call, &base);
-            if read_paths.is_empty() || !tested_between(view, function, read.call, write.call) {
-                continue;
-            }
+
             let section_end = calls.iter().find(|c| c.name == "Unlock" && c.path == read.path && c.call > write.call && tree.kind(tree.parent(c.call)) != Kind::Defer).map_or(tree.end(function), |c| c.call);
             for container in &read_paths {
+                if !missing_tested(view, read.call, unlock.call, write.call, container) {
+                    continue;
+                }
                 let Some(written) = first_write(view, write.call, section_end, container) else { continue };
                 if reread(view, write.call, section_end, written, container) {
                     continue;
@@ -176,10 +177,48 @@ fn read_paths(view: &View<'_>, function: NodeId, from: NodeId, to: NodeId, base:
     paths
 }
 
-/// Whether an `if` or `switch` stands between the read and the write lock.
-fn tested_between(view: &View<'_>, function: NodeId, from: NodeId, to: NodeId) -> bool {
+/// Whether what was read from `container` is tested for being there before the write lock is taken:
+/// `ok`, `!ok`, a comparison with nil or an empty value.
+fn missing_tested(view: &View<'_>, read: NodeId, unlock: NodeId, write: NodeId, container: &str) -> bool {
     let tree = view.tree;
-    (from..to.min(tree.end(function))).any(|id| matches!(tree.kind(id), Kind::If | Kind::Switch))
+    let mut names: Vec<String> = vec![container.to_owned()];
+    for id in read..write {
+        if !matches!(tree.kind(id), Kind::Let | Kind::Assign) || id > unlock {
+            continue;
+        }
+        if crate::facts::values_of(tree, id).any(|v| compact(tree.text_of(v)).contains(container)) {
+            names.extend(crate::facts::targets(tree, id).map(|t| tree.text_of(t).to_owned()).filter(|n| n != "_"));
+        }
+    }
+    (read..write).filter(|&id| tree.kind(id) == Kind::If).any(|id| {
+        tree.child(id, Role::Condition).is_some_and(|condition| tests_presence(view, condition, &names))
+    })
+}
+
+fn tests_presence(view: &View<'_>, condition: NodeId, names: &[String]) -> bool {
+    let tree = view.tree;
+    let is_held = |id: NodeId| {
+        let text = compact(tree.text_of(id));
+        names.iter().any(|n| *n == text || text.strip_prefix(n.as_str()).is_some_and(|rest| rest.starts_with('[')))
+    };
+    match tree.kind(condition) {
+        Kind::Name | Kind::Field => is_held(condition),
+        Kind::Unary if tree.get(condition).op == Op::Not => tree.children(condition).next().is_some_and(|c| tests_presence(view, c, names)),
+        Kind::Binary => match tree.get(condition).op {
+            Op::And | Op::Or => tree.children(condition).any(|c| tests_presence(view, c, names)),
+            Op::Equal | Op::NotEqual | Op::Less | Op::Greater => {
+                let sides: Vec<NodeId> = tree.children(condition).collect();
+                let empty = sides.iter().any(|&s| {
+                    let text = tree.text_of(s);
+                    matches!(tree.kind(s), Kind::Nil | Kind::Number | Kind::Boolean) || matches!(text, "\"\"" | "_EMPTY_") || has_any(text, &["empty"])
+                });
+                let held = sides.iter().any(|&s| is_held(s) || tree.kind(s) == Kind::Call && tree.callee_name(s) == "len" && tree.arguments(s).any(is_held));
+                empty && held
+            }
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 fn first_write(view: &View<'_>, from: NodeId, to: NodeId, container: &str) -> Option<NodeId> {
@@ -229,7 +268,9 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
             }
             let tested = tree.ancestors(read.call).take_while(|&a| a != function).any(|a| matches!(tree.kind(a), Kind::If | Kind::Switch | Kind::LetCondition))
                 || (read.call..write.call).any(|id| matches!(tree.kind(id), Kind::If | Kind::Switch));
-            if !tested {
+            let (from, to) = (tree.get(read.call).end as usize, tree.get(write.call).start as usize);
+            let between = &tree.text[from.min(to)..to];
+            if !tested || !has_any(between, &[".get(", "contains", "is_none()", "is_some()", "is_empty()"]) {
                 continue;
             }
             let (start, end) = (tree.get(write.call).start as usize, tree.get(function).end as usize);

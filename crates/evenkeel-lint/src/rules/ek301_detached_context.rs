@@ -42,7 +42,7 @@ func (s *Store) load(ctx context.Context, id string) (*Item, error) {
 ## How it is found
 A context parameter, a `*http.Request` or a gRPC stream is live at the call. Passed over: functions,
 calls and comments that speak of shutdown, cleanup, rollback, audit or detaching; deferred calls and
-goroutines, which outlive the call on purpose; code after `<-ctx.Done()`; the fallback for a nil
+goroutines, which outlive the call on purpose; contexts with a cancel function of their own; code after `<-ctx.Done()`; the fallback for a nil
 context; constructors; contexts kept in a field; logging; `main`, `init`, commands and tests.
 
 ## Fix
@@ -58,7 +58,7 @@ the values.
 const DELIBERATE: &[&str] = &[
     "shutdown", "shut down", "close", "clean", "stop", "audit", "flush", "release", "rollback", "unlock", "finaliz", "teardown", "tear", "terminat", "drain",
     "deregister", "unregister", "revoke", "abort", "detach", "undo", "revert", "expire", "evict", "gc", "delete", "remove", "destroy", "disconnect", "free",
-    "background", "async", "kill", "leave", "save", "dispose", "purge", "lifecycle",
+    "background", "async", "deactivate", "fallback", "kill", "leave", "save", "dispose", "purge", "lifecycle",
 ];
 
 const COMMENTED: &[&str] = &[
@@ -138,7 +138,7 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
             Kind::Closure if ancestor != owner => return true,
             Kind::Call if ancestor != call => {
                 let name = view.tree.callee(ancestor).map_or("", |c| tree.text_of(c));
-                if has_any(name, DELIBERATE) || has_any(name, &["log", "slog", "warn", "info", "debug", "error", "trace", "print", "metric", "withoutcancel", "errgroup", "signal.", "newserver"]) {
+                if has_any(name, DELIBERATE) || has_any(name, &["log", "slog", "warn", "info", "debug", "error", "trace", "print", "metric", "diag", "monitor", "stats", "telemetry", "record", "observe", "withoutcancel", "withcancel", "errgroup", "signal.", "newserver"]) {
                     return true;
                 }
             }

@@ -86,7 +86,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         let Some(handler) = summary.handler else { continue };
         let text = tree.text_of(id);
         let owned = match tree.language {
-            Language::Go => has_any(text, &[".done()", "<-", "close(", "wg.", "waitgroup", "errgroup", "group", ".wait(", "sem", "chan "]),
+            Language::Go => has_any(text, &[".done()", "<-", "close(", "wg.", "waitgroup", "errgroup", "group", ".wait(", "sem", "chan ", "shutdown", "cancel", "conn", "session", "stream", "(ctx", "ctx,", "ctx)"]) || has_any(tree.text_of(view.scope(id)), &["wg.wait()", "group.wait()", ".wait()"]),
             Language::Rust => has_any(text, &[".cancelled()", "token", "tx.send", ".send(", "sender", "permit", "guard", "conn.await", "connection.await", "shutdown", "with_upgrades", "on_upgrade", "serve_connection", "tracker", "tx", "rx", "writer", "stream"]),
         };
         if owned || adds_to_group(view, id) {
