@@ -64,6 +64,7 @@ pub(crate) fn setting(path: &str) -> Setting {
                     | "mock" | "mocks" | "fake" | "fakes" | "fixtures" | "integration" | "stress" | "fuzz" | "simulator"
             )
         }) || part.starts_with("test")
+            || part.ends_with("bench")
             || (part.ends_with("test") || part.ends_with("tests")) && !matches!(part.as_str(), "latest" | "contest" | "attest" | "protest");
         if is_test {
             return Setting::Test;

@@ -1,9 +1,11 @@
-use crate::facts::words::has_any;
+use crate::facts::words::{has_any, has_word};
 use crate::facts::{View, compact};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::source::Language;
 use crate::syntax::{Kind, NodeId, Op, Role};
+
+const MOST_LINES_BETWEEN: u32 = 40;
 
 pub(super) const RULE: Rule = Rule {
     code: "EK204",
@@ -82,7 +84,8 @@ fn get(&self, key: &str) -> Arc<Entry> {
 ## How it is found
 In one function: a read lock and later a write lock on the same path; between them an `if` that
 tests whether what was read is there (`ok`, nil, empty, `get`, `contains`); after the write lock a write to the same field or map, and before that write no
-second read of it, no `entry`, no insert-if-absent. Not where another mutex is held across both.
+second read of it, no `entry`, no insert-if-absent. What is written was created, opened, drawn or
+counted, or is a flag: a value that everybody reads or computes alike may be written twice. Not where another mutex is held across both.
 
 ## Known false alarms
 Values that all writers compute alike, so that writing twice is only waste.
@@ -142,7 +145,10 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
                     continue;
                 }
                 let Some(written) = first_write(view, write.call, section_end, container) else { continue };
-                if reread(view, write.call, section_end, written, container) {
+                if reread(view, write.call, section_end, written, container) || far_apart(view, unlock.call, write.call) {
+                    continue;
+                }
+                if !tree.child(written, Role::Right).is_some_and(|value| has_identity(view, value, 0)) {
                     continue;
                 }
                 report(view, sink, function, read.call, write.call, written, container);
@@ -221,6 +227,34 @@ fn tests_presence(view: &View<'_>, condition: NodeId, names: &[String]) -> bool 
     }
 }
 
+/// Tests and writes that belong together stand close together.
+fn far_apart(view: &View<'_>, from: NodeId, to: NodeId) -> bool {
+    let line = |id: NodeId| view.lines.position(view.tree.get(id).start).0;
+    line(to).saturating_sub(line(from)) > MOST_LINES_BETWEEN
+}
+
+/// Whether writing this value twice does harm: something was created, opened, drawn or counted, or a
+/// flag was set. A value that everybody reads or computes alike may be written twice.
+fn has_identity(view: &View<'_>, value: NodeId, depth: u8) -> bool {
+    let tree = view.tree;
+    let value = tree.strip(value);
+    match tree.kind(value) {
+        Kind::Boolean | Kind::Composite | Kind::Number | Kind::Closure => true,
+        Kind::Call => {
+            let name = tree.callee_name(value);
+            let creates = has_word(name, &["new", "make", "create", "open", "connect", "dial", "start", "spawn", "build", "ensure", "init", "next", "generate", "append", "default", "with", "alloc", "register", "setup"]);
+            creates || matches!(name, "clone" | "unwrap" | "expect" | "into") && tree.receiver(value).is_some_and(|r| has_identity(view, r, depth)) || tree.arguments(value).any(|a| tree.kind(tree.strip(a)) == Kind::Call && has_identity(view, a, depth + 1) && depth < 2)
+        }
+        Kind::Binary => tree.children(value).any(|c| has_identity(view, c, depth)) && tree.subtree(value).any(|n| tree.kind(n) == Kind::Call),
+        Kind::Name if depth < 2 => {
+            let name = tree.text_of(value);
+            let definitions = view.definitions(view.scope(value), name);
+            definitions.iter().any(|&d| d != value && has_identity(view, d, depth + 1))
+        }
+        _ => false,
+    }
+}
+
 fn first_write(view: &View<'_>, from: NodeId, to: NodeId, container: &str) -> Option<NodeId> {
     let tree = view.tree;
     (from..to).find(|&id| match tree.kind(id) {
@@ -280,9 +314,30 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
             if !writes || looks_again {
                 continue;
             }
+            if far_apart(view, read.call, write.call) || !inserts_identity(view, function, write.call) {
+                continue;
+            }
             report(view, sink, function, read.call, write.call, write.call, &read.path);
         }
     }
+}
+
+/// Whether what is inserted after the write lock is something created, or a member of a set.
+fn inserts_identity(view: &View<'_>, function: NodeId, write: NodeId) -> bool {
+    let tree = view.tree;
+    // The statement of the lock and what follows it.
+    let from = tree.ancestors(write).take_while(|&a| a != function && tree.kind(a) != Kind::Block).last().unwrap_or(write);
+    (from..tree.end(function)).any(|id| {
+        if tree.kind(id) != Kind::Call || !matches!(tree.callee_name(id), "insert" | "push") {
+            return false;
+        }
+        let arguments: Vec<NodeId> = tree.arguments(id).collect();
+        match arguments.as_slice() {
+            [_] => true,
+            [.., value] => has_identity(view, *value, 0),
+            [] => false,
+        }
+    })
 }
 
 /// Two arms of one `match` or two branches of one `if` never run one after the other.

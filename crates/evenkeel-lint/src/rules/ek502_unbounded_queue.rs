@@ -50,7 +50,7 @@ Queues whose senders are few and wait for an answer before they send again.
     check,
 };
 
-const NETWORK_PATHS: &[&str] = &["server", "proxy", "net", "conn", "rpc", "http", "grpc", "websocket", "socket", "gateway", "listener", "ingest", "source", "stream", "tcp", "udp", "peer", "transport", "p2p", "api"];
+const NETWORK_PATHS: &[&str] = &["server", "proxy", "conn", "connection", "http", "grpc", "websocket", "gateway", "listener", "tcp", "udp", "p2p"];
 
 const CONTROL: &[&str] = &["command", "cmd", "shutdown", "signal", "control", "event", "notify", "notification", "error", "result", "<()>", "oneshot", "stop", "exit", "task", "ack", "status", "action", "drop", "cleanup", "log", "progress", "done", "close", "op>", "watch"];
 
@@ -67,7 +67,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     for call in (0..tree.len()).filter(|&id| tree.kind(id) == Kind::Call && !view.is_test(id)) {
         let name = tree.callee_name(call);
         let path = view.called(call);
-        let is_unbounded = name == "unbounded_channel" || name == "unbounded" && has_any(&path, &["channel", "mpsc", "flume", "unbounded"]);
+        let is_unbounded = name == "unbounded_channel" || name == "unbounded" && (has_any(&path, &["channel::", "mpsc::", "flume::"]) || path == "unbounded");
         if !is_unbounded {
             continue;
         }
