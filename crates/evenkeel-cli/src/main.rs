@@ -5,6 +5,7 @@ mod doctor;
 mod drill;
 mod drill_role;
 mod exit;
+mod lint;
 mod proxy;
 mod schema;
 
@@ -26,6 +27,7 @@ enum Verb {
     Check(check::Check),
     Doctor(doctor::Doctor),
     Drill(drill::Drill),
+    Lint(Box<lint::Lint>),
     /// Plays one service of a drill; started by the drill itself.
     #[command(hide = true)]
     DrillRole(drill_role::DrillRole),
@@ -41,6 +43,7 @@ fn main() -> Exit {
         Verb::Doctor(verb) => doctor::run(&verb),
         Verb::Drill(verb) => drill::run(&verb),
         Verb::DrillRole(verb) => drill_role::run(verb),
+        Verb::Lint(verb) => lint::run(&verb),
         Verb::Proxy(verb) => proxy::run(&verb),
         Verb::Schema(verb) => schema::run(&verb),
     }

@@ -43,23 +43,31 @@
 //! `syntax` (one tree for two languages), `facts` (what the rules need to know: `flow` judges loops
 //! by their paths), `rules` (one file each, with its manual page), `engine` (two phases).
 
+mod baseline;
 mod checklist;
 mod config;
 mod discover;
 mod engine;
 mod facts;
 mod finding;
+mod fix;
 mod index;
+mod lsp;
+mod output;
 mod rule;
 mod rules;
 mod source;
 mod suppress;
 mod syntax;
 
+pub use baseline::Baseline;
 pub use checklist::{Answer, Review};
 pub use config::{Config, ConfigError, FILE_NAME, PerPath, Spec};
 pub use engine::{Crash, LintError, Linter, Notice, Report, SourceText, Suppressed};
 pub use finding::{Edit, Finding, Fix, Level, Place, Related};
+pub use fix::{FixedFile, fixed_files, with_suppressions};
+pub use lsp::serve;
+pub use output::{Format, checklist, render, statistics};
 pub use rule::{Rule, Standing};
 pub use rules::all as rules;
 pub use source::Language;

@@ -29,7 +29,7 @@ impl Language {
 pub(crate) enum Setting {
     /// Code that serves: the default.
     Service,
-    /// A command that runs once: `cmd/`, `main.go`, `build.rs`, scripts.
+    /// A command that runs once: `hack/`, `cli/`, `build.rs`, scripts.
     Command,
     /// Tests, benchmarks, examples, generators, test doubles.
     Test,
@@ -87,7 +87,9 @@ pub(crate) fn setting(path: &str) -> Setting {
                     | "fuzz"
                     | "simulator"
             )
-        });
+        }) || part.starts_with("test")
+            || part.ends_with("bench")
+            || (part.ends_with("test") || part.ends_with("tests")) && !matches!(part.as_str(), "latest" | "contest" | "attest" | "protest");
         if is_test {
             return Setting::Test;
         }
@@ -105,11 +107,15 @@ pub(crate) fn setting(path: &str) -> Setting {
                 | "cli"
                 | "build"
                 | "dev"
+            "hack" | "scripts" | "script" | "tools" | "tool" | "xtask" | "contrib" | "cli" | "build" | "dev"
         ) {
             setting = Setting::Command;
         }
+        if part.ends_with("-cli") || part.ends_with("_cli") || part.ends_with("ctl") {
+            setting = Setting::Command;
+        }
     }
-    if matches!(name, "main.go" | "main.rs" | "build.rs") {
+    if name == "build.rs" {
         setting = Setting::Command;
     }
     setting
@@ -186,8 +192,8 @@ mod tests {
         assert_eq!(setting("pkg/store/loader.go"), Setting::Service);
         assert_eq!(setting("pkg/store/loader_test.go"), Setting::Test);
         assert_eq!(setting("test_runner/src/lib.rs"), Setting::Test);
-        assert_eq!(setting("cmd/agent/run.go"), Setting::Command);
-        assert_eq!(setting("src/main.rs"), Setting::Command);
+        assert_eq!(setting("hack/agent/run.go"), Setting::Command);
+        assert_eq!(setting("svix-cli/src/main.rs"), Setting::Command);
         assert_eq!(setting("pkg/latest/contest.go"), Setting::Service);
     }
 

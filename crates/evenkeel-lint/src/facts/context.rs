@@ -34,7 +34,7 @@ pub(crate) fn live(view: &View<'_>, function: NodeId) -> Option<String> {
                 if matches!(kind, "*gin.Context" | "echo.Context" | "*fiber.Ctx") {
                     return Some(format!("{name}.Request.Context()"));
                 }
-                if kind.ends_with("Server") && kind.contains('_') || kind == "grpc.ServerStream" {
+                if is_stream(kind) || kind == "grpc.ServerStream" {
                     return Some(format!("{name}.Context()"));
                 }
             }
@@ -71,6 +71,7 @@ pub(crate) fn handler(view: &View<'_>, function: NodeId) -> Option<&'static str>
                 .iter()
                 .any(|t| t.ends_with("Server") && t.contains('_') && t.contains('.'))
             {
+            if types.iter().any(|t| is_stream(t)) {
                 return Some("a gRPC stream handler");
             }
             let results: Vec<&str> = tree
@@ -98,6 +99,12 @@ pub(crate) fn handler(view: &View<'_>, function: NodeId) -> Option<&'static str>
         }
         Language::Rust => rust_handler(view, function),
     }
+}
+
+/// A generated gRPC stream: `pb.Store_WatchServer`.
+fn is_stream(kind: &str) -> bool {
+    let name = kind.rsplit('.').next().unwrap_or(kind);
+    kind.contains('.') && name.contains('_') && name.ends_with("Server")
 }
 
 fn rust_handler(view: &View<'_>, function: NodeId) -> Option<&'static str> {

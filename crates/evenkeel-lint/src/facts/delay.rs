@@ -566,6 +566,16 @@ pub(crate) fn number(view: &View<'_>, id: NodeId, depth: u8) -> Option<u64> {
         Kind::Call if tree.callee_name(id) == "Duration" => {
             number(view, tree.arguments(id).next()?, depth + 1)
         }
+        Kind::Name if depth < 3 => {
+            let name = tree.text_of(id);
+            if let Some(value) = view.constant(name) {
+                return number(view, value, depth + 1);
+            }
+            // A local that is bound once.
+            let [only] = view.definitions(view.scope(id), name)[..] else { return None };
+            number(view, only, depth + 1)
+        }
+        Kind::Call if tree.callee_name(id) == "Duration" => number(view, tree.arguments(id).next()?, depth + 1),
         _ => None,
     }
 }

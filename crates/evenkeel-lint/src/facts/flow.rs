@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) classified: bool,
     /// A stop signal was looked at.
     pub(crate) stop: bool,
+    /// The failure is a status, not an error of the call.
+    pub(crate) by_status: bool,
 }
 
 const START: State = State {
@@ -44,6 +46,7 @@ const START: State = State {
     classified: false,
     stop: false,
 };
+const START: State = State { operation: 0, error: 0, fate: Fate::NotTried, delay: 0, classified: false, stop: false, by_status: false };
 
 /// Where a path ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -973,6 +976,10 @@ fn is_operation(view: &View<'_>, call: NodeId) -> bool {
             | "Cause"
             | "Unwrap"
             | "parse"
+        "Errorf" | "New" | "Wrap" | "Wrapf" | "Sprintf" | "Atoi" | "ParseInt" | "Unmarshal" | "Marshal" | "ReadAll" | "Done" | "Err" | "len" | "append" | "make"
+            | "Itoa" | "Now" | "now" | "clone" | "unwrap" | "status" | "json" | "text" | "bytes" | "recv" | "next" | "Recv" | "Next" | "Read" | "read" | "pop" | "Pop" | "pop_front"
+            | "read_line" | "changed" | "borrow" | "load" | "Load" | "get" | "iter" | "take" | "Close" | "Accept" | "accept" | "poll_next" | "try_next" | "ReadMessage" | "Receive" | "receive" | "unwrap_or_default"
+            | "next_message" | "Scan" | "ReadString" | "ReadByte" | "TryLock" | "try_lock" | "try_recv" | "compare_exchange" | "compare_exchange_weak" | "CompareAndSwap" | "is_empty" | "to_string" | "format" | "Cause" | "Unwrap" | "parse"
     ) {
         return false;
     }
@@ -1008,6 +1015,7 @@ fn as_status(states: &[State], fate: Fate) -> States {
                 State { fate, ..*s }
             }
         })
+        .map(|s| if s.fate == Fate::NotTried { *s } else { State { fate, by_status: fate == Fate::Failed, ..*s } })
         .collect()
 }
 

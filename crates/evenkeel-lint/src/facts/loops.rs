@@ -58,6 +58,8 @@ pub(crate) struct LoopFacts {
     pub(crate) context: Option<String>,
     /// Every failing path that goes round again tells errors apart first.
     pub(crate) classified: bool,
+    /// A status that is not a success leads to the next turn untold from others.
+    pub(crate) retries_any_status: bool,
 }
 
 /// Judges every loop of a file.
@@ -176,6 +178,8 @@ fn judge_loop(view: &View<'_>, node: NodeId) -> Option<LoopFacts> {
         context: live_context(view, node),
         classified,
     })
+    let retries_any_status = states.iter().any(|s| s.by_status && !s.classified);
+    Some(LoopFacts { node, kind, operation, delay, bound, attempts, context: live_context(view, node), classified, retries_any_status })
 }
 
 fn connects(name: &str) -> bool {
@@ -506,6 +510,13 @@ fn inner_bound(view: &View<'_>, node: NodeId, delay: Option<DelaySite>) -> (Boun
                 }
                 if !in_select && has_any(&pattern, STOP) && exits {
                     return (Bound::Stopped, None);
+                }
+            }
+            // `let Some(delay) = delays.next() else { return }`.
+            Kind::Let if tree.child(id, Role::Else).is_some_and(|e| leaves_within(view, e)) => {
+                let value = tree.child(id, Role::Value).map_or("", |v| tree.text_of(v));
+                if has_any(value, BOUND) || value.contains(".next()") {
+                    return (Bound::Compared, None);
                 }
             }
             // `sleep(ctx, d)?`, `token.run_until_cancelled(..)`: failure leaves.

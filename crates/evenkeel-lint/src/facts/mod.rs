@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use self::words::has_word;
 use crate::source::{Language, Lines, Setting, setting};
 use crate::syntax::{Kind, NodeId, Role, Tree};
 
@@ -106,6 +107,7 @@ impl<'t> View<'t> {
                         || text.contains("cfg(any(test")
                         || is_test_attribute(text)
                     {
+                    if text.contains("cfg(") && has_word(text, &["test"]) && !text.contains("not(test") || is_test_attribute(text) {
                         let item = tree.end(id);
                         let item = (item..tree.len())
                             .take_while(|&n| tree.parent(n) == tree.parent(id) || n == item)

@@ -120,6 +120,9 @@ pub(crate) const STOP: &[&str] = &[
     "abort",
     "disposed",
     "finished",
+    "done()", ".done", "ctx.err", "context().err", "cancel", "shutdown", "shut_down", "shutting", "stop", "quit", "exit",
+    "closed", "closing", "isclosed", "is_closed", "close", "kill", "terminat", "dying", "alive", "running", "draining",
+    "ongoing", "aborted", "abort", "disposed", "finished", "offline",
 ];
 
 /// Counters and clocks that bound a loop.
@@ -338,6 +341,12 @@ const LOCAL_WORDS: &[&str] = &[
     "ns",
     "veth",
     "bridge",
+    "file", "mount", "unmount", "umount", "netlink", "lock", "flock", "mutex", "dir", "path", "cgroup", "iptables", "tempfile",
+    "process", "cmd", "command", "pid", "channel", "chan", "queue", "cache", "memory", "buffer", "disk", "device", "unmarshal", "marshal",
+    "parse", "decode", "encode", "rename", "remove", "unlink", "stat", "readdir", "tty", "pty", "terminal", "interface", "link", "sock", "socket",
+    "listen", "listener", "bind", "spawn", "fork", "kill", "wal", "leveldb", "badger", "bolt", "sqlite", "rocksdb", "snapshot", "tx", "txn",
+    "transaction", "iter", "iterator", "scanner", "reader", "os", "fs", "filepath", "ioutil", "syscall", "unix", "exec", "fmt", "strconv", "json",
+    "pipe", "winio", "shim", "mapping", "snapshotter", "loopback", "namespace", "ns", "veth", "bridge",
 ];
 
 /// Whether an operation leaves the machine.

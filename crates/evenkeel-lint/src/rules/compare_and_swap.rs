@@ -105,7 +105,11 @@ pub(super) fn failure_repeats(view: &View<'_>, call: NodeId, loop_node: NodeId) 
                                 .any(|n| matches!(tree.kind(n), Kind::Return | Kind::Break))
                         })
                 };
-                return leaves("Ok") && !leaves("Err");
+                // `Err(now) => state = now` recomputes: a state machine, not a lock.
+                let recomputes = arms.iter().filter(|&&a| tree.text_of(a).starts_with("Err")).any(|&a| {
+                    tree.subtree(a).any(|n| matches!(tree.kind(n), Kind::Assign | Kind::Switch))
+                });
+                return leaves("Ok") && !leaves("Err") && !recomputes;
             }
             _ => {}
         }

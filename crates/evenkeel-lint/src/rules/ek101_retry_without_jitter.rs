@@ -6,6 +6,11 @@ use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::source::Setting;
 
+/// Shorter waits are for something on the same machine.
+pub(super) const HERD_MS: u64 = 20;
+/// Longer ones are a schedule.
+pub(super) const SCHEDULE_MS: u64 = 300_000;
+
 pub(super) const RULE: Rule = Rule {
     code: "EK101",
     name: "retry-without-jitter",
@@ -97,7 +102,7 @@ The loop's paths are followed: failure of one operation leads to the next turn, 
 The operation leaves the machine (its receiver, its name, or the package's function of that name says
 so). The delay is followed to its definitions, two steps and one function of the same package deep,
 and nothing on the way is random. A delay that comes from a function of unknown behaviour is passed
-over.
+over, and so are fixed delays below 20 ms (something on the same machine) and above 5 min (a schedule).
 
 ## Known false alarms
 A loop that only one process in the world runs. A delay that a caller has already randomised.
@@ -106,6 +111,9 @@ A loop that only one process in the world runs. A delay that a caller has alread
 };
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
+    if view.setting == Setting::Command {
+        return;
+    }
     for (facts, operation) in retries(view) {
         let Some((site, delay)) = &facts.delay else {
             continue;
@@ -116,7 +124,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         {
             continue;
         }
-        if facts.attempts.is_some_and(|n| n <= 2) || delay.constant_ms.is_some_and(|ms| ms < 5) {
+        if facts.attempts.is_some_and(|n| n <= 2) || delay.constant_ms.is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms)) {
             continue;
         }
         let waits = match (delay.constant_ms, delay.grows) {
@@ -131,6 +139,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             || view.is_program
             || facts.bound == Bound::Counted && delay.grows.is_none()
         {
+        let level = if view.is_program || facts.bound == Bound::Counted && delay.grows.is_none() {
             Level::Warning
         } else {
             Level::Error

@@ -1,4 +1,3 @@
-use super::is_remote;
 use crate::facts::delay::Wait;
 use crate::facts::loops::{Bound, LoopKind};
 use crate::facts::words::Remote;
@@ -82,7 +81,7 @@ async fn connect(address: &str, token: &CancellationToken) -> Option<Connection>
 ```
 
 ## How it is found
-The loop's paths are followed: failure leads to the next turn. No count, no comparison of a counter
+The loop's paths are followed: failure waits and leads to the next turn. No count, no comparison of a counter
 or a clock, no context, token, channel or flag is seen that would end it. An error that is told apart
 and returned does not count as an end: others still go round. Supervisors that are tied to a stop
 signal are fine. Where a context is at hand and only the sleep ignores it, EK103 says so instead.
@@ -108,8 +107,8 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if facts.context.is_some() && plain_sleep {
             continue;
         }
-        // Without a delay, or off the network, only a failure that repeats itself is worth a word.
-        if facts.delay.is_none() && facts.classified {
+        // A loop that does not wait is a state machine or a channel's far end more often than a retry.
+        if facts.delay.is_none() {
             continue;
         }
         let finding = Finding::at(view, facts.node, String::new());
@@ -134,13 +133,8 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             "count the attempts, compare a clock, or end on a context, token or closed channel",
         );
         let (remote, name) = (operation.remote, operation.name.clone());
-        let has_delay = facts.delay.is_some();
         sink.report_if(finding, move |index, package, _| {
-            if has_delay {
-                remote != Remote::No || index.has(package, &name, Traits::REMOTE) != Some(false)
-            } else {
-                is_remote(remote, &name, index, package)
-            }
+            remote != Remote::No || index.has(package, &name, Traits::REMOTE) != Some(false)
         });
     }
 }

@@ -1,4 +1,4 @@
-use crate::facts::loops::LoopKind;
+use crate::facts::loops::{Bound, LoopKind};
 use crate::facts::words::{RANDOM, has_any};
 use crate::facts::{Traits, View};
 use crate::finding::{Finding, Level};
@@ -82,7 +82,7 @@ async fn reconnect(&self) {
 ## How it is found
 A definition of the delay inside the loop multiplies, shifts or raises it, no `min`, `clamp` or
 comparison of the delay is seen in the function or in a function of the package that computes it, and
-the number of turns is not known to be ten or fewer.
+the number of turns is not limited, or known to be more than ten.
 
 ## Known false alarms
 A cap inside a type of another package.
@@ -99,7 +99,9 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if delay.is_capped || facts.attempts.is_some_and(|n| n <= HARMLESS_ATTEMPTS) {
             continue;
         }
-        if facts.kind == LoopKind::Periodic {
+        // A count that is configured, or a clock, ends the growth somewhere else.
+        let ends_elsewhere = matches!(facts.bound, Bound::Counted | Bound::Compared) && facts.attempts.is_none();
+        if facts.kind == LoopKind::Periodic || ends_elsewhere {
             continue;
         }
         let turns = facts
@@ -117,6 +119,12 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         .related(view, site.call, "is waited here")
         .related(view, facts.node, "the loop")
         .help("cap the delay: `min(2*delay, maximum)`");
+        let turns = facts.attempts.map_or_else(|| "any number of".to_owned(), |n| n.to_string());
+        let finding = Finding::at(view, growth, format!("the delay `{}` grows over {turns} turns and nothing caps it", delay.text))
+            .label("grows here")
+            .related(view, site.call, "is waited here")
+            .related(view, facts.node, "the loop")
+            .help("cap the delay: `min(2*delay, maximum)`");
         // Randomising a delay does not cap it.
         let callees: Vec<String> = delay
             .callees

@@ -1,8 +1,10 @@
+use super::ek101_retry_without_jitter::{HERD_MS, SCHEDULE_MS};
 use super::{is_remote, retries};
 use crate::facts::View;
 use crate::facts::delay::Wait;
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
+use crate::source::Setting;
 
 pub(super) const RULE: Rule = Rule {
     code: "EK105",
@@ -92,6 +94,9 @@ A dependency on the same machine behind a remote-looking name.
 };
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
+    if view.setting == Setting::Command {
+        return;
+    }
     for (facts, operation) in retries(view) {
         let Some((site, delay)) = &facts.delay else {
             continue;
@@ -103,7 +108,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         {
             continue;
         }
-        if facts.attempts.is_some_and(|n| n <= 2) || delay.constant_ms.is_some_and(|ms| ms < 5) {
+        if facts.attempts.is_some_and(|n| n <= 2) || delay.constant_ms.is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms)) {
             continue;
         }
         let finding = Finding::at(

@@ -109,6 +109,8 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
                 "service_unavailable",
             ],
         ) || has_number(text, "429")
+        let throttled = has_any(text, &["statustoomanyrequests", "too_many_requests", "statusserviceunavailable", "service_unavailable"])
+            || has_number(text, "429")
             || has_number(text, "503");
         let about_http = view.imports_any("net/http")
             || view.imports_any("reqwest")

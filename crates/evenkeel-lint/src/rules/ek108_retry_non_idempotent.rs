@@ -9,7 +9,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK108",
     name: "retry-non-idempotent",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a POST or PATCH is sent again after a failure that may have come too late",
     page: r#"
 A loop sends a POST or PATCH again after a timeout or a status, without an idempotency key.

@@ -1,9 +1,11 @@
-use crate::facts::words::has_any;
+use crate::facts::words::{has_any, has_word};
 use crate::facts::{View, compact};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::source::Language;
 use crate::syntax::{Kind, NodeId, Op, Role};
+
+const MOST_LINES_BETWEEN: u32 = 40;
 
 pub(super) const RULE: Rule = Rule {
     code: "EK204",
@@ -80,9 +82,10 @@ fn get(&self, key: &str) -> Arc<Entry> {
 ```
 
 ## How it is found
-In one function: a read lock and later a write lock on the same path; between them an `if` or `match`
-over what was read; after the write lock a write to the same field or map, and before that write no
-second read of it, no `entry`, no insert-if-absent. Not where another mutex is held across both.
+In one function: a read lock and later a write lock on the same path; between them an `if` that
+tests whether what was read is there (`ok`, nil, empty, `get`, `contains`); after the write lock a write to the same field or map, and before that write no
+second read of it, no `entry`, no insert-if-absent. What is written was created, opened, drawn or
+counted, or is a flag: a value that everybody reads or computes alike may be written twice. Not where another mutex is held across both.
 
 ## Known false alarms
 Values that all writers compute alike, so that writing twice is only waste.
@@ -178,6 +181,17 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
                     continue;
                 };
                 if reread(view, write.call, section_end, written, container) {
+
+            let section_end = calls.iter().find(|c| c.name == "Unlock" && c.path == read.path && c.call > write.call && tree.kind(tree.parent(c.call)) != Kind::Defer).map_or(tree.end(function), |c| c.call);
+            for container in &read_paths {
+                if !missing_tested(view, read.call, unlock.call, write.call, container) {
+                    continue;
+                }
+                let Some(written) = first_write(view, write.call, section_end, container) else { continue };
+                if reread(view, write.call, section_end, written, container) || far_apart(view, unlock.call, write.call) {
+                    continue;
+                }
+                if !tree.child(written, Role::Right).is_some_and(|value| has_identity(view, value, 0)) {
                     continue;
                 }
                 report(
@@ -230,10 +244,76 @@ fn read_paths(
     paths
 }
 
-/// Whether an `if` or `switch` stands between the read and the write lock.
-fn tested_between(view: &View<'_>, function: NodeId, from: NodeId, to: NodeId) -> bool {
+/// Whether what was read from `container` is tested for being there before the write lock is taken:
+/// `ok`, `!ok`, a comparison with nil or an empty value.
+fn missing_tested(view: &View<'_>, read: NodeId, unlock: NodeId, write: NodeId, container: &str) -> bool {
     let tree = view.tree;
-    (from..to.min(tree.end(function))).any(|id| matches!(tree.kind(id), Kind::If | Kind::Switch))
+    let mut names: Vec<String> = vec![container.to_owned()];
+    for id in read..write {
+        if !matches!(tree.kind(id), Kind::Let | Kind::Assign) || id > unlock {
+            continue;
+        }
+        if crate::facts::values_of(tree, id).any(|v| compact(tree.text_of(v)).contains(container)) {
+            names.extend(crate::facts::targets(tree, id).map(|t| tree.text_of(t).to_owned()).filter(|n| n != "_"));
+        }
+    }
+    (read..write).filter(|&id| tree.kind(id) == Kind::If).any(|id| {
+        tree.child(id, Role::Condition).is_some_and(|condition| tests_presence(view, condition, &names))
+    })
+}
+
+fn tests_presence(view: &View<'_>, condition: NodeId, names: &[String]) -> bool {
+    let tree = view.tree;
+    let is_held = |id: NodeId| {
+        let text = compact(tree.text_of(id));
+        names.iter().any(|n| *n == text || text.strip_prefix(n.as_str()).is_some_and(|rest| rest.starts_with('[')))
+    };
+    match tree.kind(condition) {
+        Kind::Name | Kind::Field => is_held(condition),
+        Kind::Unary if tree.get(condition).op == Op::Not => tree.children(condition).next().is_some_and(|c| tests_presence(view, c, names)),
+        Kind::Binary => match tree.get(condition).op {
+            Op::And | Op::Or => tree.children(condition).any(|c| tests_presence(view, c, names)),
+            Op::Equal | Op::NotEqual | Op::Less | Op::Greater => {
+                let sides: Vec<NodeId> = tree.children(condition).collect();
+                let empty = sides.iter().any(|&s| {
+                    let text = tree.text_of(s);
+                    matches!(tree.kind(s), Kind::Nil | Kind::Number | Kind::Boolean) || matches!(text, "\"\"" | "_EMPTY_") || has_any(text, &["empty"])
+                });
+                let held = sides.iter().any(|&s| is_held(s) || tree.kind(s) == Kind::Call && tree.callee_name(s) == "len" && tree.arguments(s).any(is_held));
+                empty && held
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Tests and writes that belong together stand close together.
+fn far_apart(view: &View<'_>, from: NodeId, to: NodeId) -> bool {
+    let line = |id: NodeId| view.lines.position(view.tree.get(id).start).0;
+    line(to).saturating_sub(line(from)) > MOST_LINES_BETWEEN
+}
+
+/// Whether writing this value twice does harm: something was created, opened, drawn or counted, or a
+/// flag was set. A value that everybody reads or computes alike may be written twice.
+fn has_identity(view: &View<'_>, value: NodeId, depth: u8) -> bool {
+    let tree = view.tree;
+    let value = tree.strip(value);
+    match tree.kind(value) {
+        Kind::Boolean | Kind::Composite | Kind::Number | Kind::Closure => true,
+        Kind::Call => {
+            let name = tree.callee_name(value);
+            let creates = has_word(name, &["new", "make", "create", "open", "connect", "dial", "start", "spawn", "build", "ensure", "init", "next", "generate", "append", "default", "with", "alloc", "register", "setup"]);
+            creates || matches!(name, "clone" | "unwrap" | "expect" | "into") && tree.receiver(value).is_some_and(|r| has_identity(view, r, depth)) || tree.arguments(value).any(|a| tree.kind(tree.strip(a)) == Kind::Call && has_identity(view, a, depth + 1) && depth < 2)
+        }
+        Kind::Binary => tree.children(value).any(|c| has_identity(view, c, depth)) && tree.subtree(value).any(|n| tree.kind(n) == Kind::Call),
+        Kind::Name if depth < 2 => {
+            let name = tree.text_of(value);
+            let definitions = view.definitions(view.scope(value), name);
+            definitions.iter().any(|&d| d != value && has_identity(view, d, depth + 1))
+        }
+        _ => false,
+    }
 }
 
 fn first_write(view: &View<'_>, from: NodeId, to: NodeId, container: &str) -> Option<NodeId> {
@@ -319,6 +399,11 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
                 || (read.call..write.call)
                     .any(|id| matches!(tree.kind(id), Kind::If | Kind::Switch));
             if !tested {
+            let tested = tree.ancestors(read.call).take_while(|&a| a != function).any(|a| matches!(tree.kind(a), Kind::If | Kind::Switch | Kind::LetCondition))
+                || (read.call..write.call).any(|id| matches!(tree.kind(id), Kind::If | Kind::Switch));
+            let (from, to) = (tree.get(read.call).end as usize, tree.get(write.call).start as usize);
+            let between = &tree.text[from.min(to)..to];
+            if !tested || !has_any(between, &[".get(", "contains", "is_none()", "is_some()", "is_empty()"]) {
                 continue;
             }
             let (start, end) = (
@@ -353,8 +438,30 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
             report(
                 view, sink, function, read.call, write.call, write.call, &read.path,
             );
+            if far_apart(view, read.call, write.call) || !inserts_identity(view, function, write.call) {
+                continue;
+            }
+            report(view, sink, function, read.call, write.call, write.call, &read.path);
         }
     }
+}
+
+/// Whether what is inserted after the write lock is something created, or a member of a set.
+fn inserts_identity(view: &View<'_>, function: NodeId, write: NodeId) -> bool {
+    let tree = view.tree;
+    // The statement of the lock and what follows it.
+    let from = tree.ancestors(write).take_while(|&a| a != function && tree.kind(a) != Kind::Block).last().unwrap_or(write);
+    (from..tree.end(function)).any(|id| {
+        if tree.kind(id) != Kind::Call || !matches!(tree.callee_name(id), "insert" | "push") {
+            return false;
+        }
+        let arguments: Vec<NodeId> = tree.arguments(id).collect();
+        match arguments.as_slice() {
+            [_] => true,
+            [.., value] => has_identity(view, *value, 0),
+            [] => false,
+        }
+    })
 }
 
 /// Two arms of one `match` or two branches of one `if` never run one after the other.

@@ -42,7 +42,7 @@ func (s *Store) load(ctx context.Context, id string) (*Item, error) {
 ## How it is found
 A context parameter, a `*http.Request` or a gRPC stream is live at the call. Passed over: functions,
 calls and comments that speak of shutdown, cleanup, rollback, audit or detaching; deferred calls and
-goroutines, which outlive the call on purpose; code after `<-ctx.Done()`; the fallback for a nil
+goroutines, which outlive the call on purpose; contexts with a cancel function of their own; code after `<-ctx.Done()`; the fallback for a nil
 context; constructors; contexts kept in a field; logging; `main`, `init`, commands and tests.
 
 ## Fix
@@ -94,6 +94,9 @@ const DELIBERATE: &[&str] = &[
     "dispose",
     "purge",
     "lifecycle",
+    "shutdown", "shut down", "close", "clean", "stop", "audit", "flush", "release", "rollback", "unlock", "finaliz", "teardown", "tear", "terminat", "drain",
+    "deregister", "unregister", "revoke", "abort", "detach", "undo", "revert", "expire", "evict", "gc", "delete", "remove", "destroy", "disconnect", "free",
+    "background", "async", "deactivate", "fallback", "kill", "leave", "save", "dispose", "purge", "lifecycle",
 ];
 
 const COMMENTED: &[&str] = &[
@@ -235,6 +238,7 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
                         ],
                     )
                 {
+                if has_any(name, DELIBERATE) || has_any(name, &["log", "slog", "warn", "info", "debug", "error", "trace", "print", "metric", "diag", "monitor", "stats", "telemetry", "record", "observe", "withoutcancel", "withcancel", "errgroup", "signal.", "newserver"]) {
                     return true;
                 }
             }

@@ -55,7 +55,8 @@ fn client() -> Result<Client, reqwest::Error> {
 
 ## How it is found
 Go: an `http.Client` literal without `Timeout` that is not set later in the function, and `http.Get` and
-its relatives outside of commands; silent where the file makes its requests with a context. Rust: an
+its relatives outside of commands; silent where the file makes its requests with a context, or makes none
+and hands the client on. Rust: an
 asynchronous reqwest client made without `timeout` or `read_timeout` in its builder, in a file in which
 no request has a timeout and no `tokio::time::timeout` or `select!` is put around one.
 `reqwest::blocking` has 30 s by default; `connect_timeout` alone is not enough.
@@ -117,6 +118,12 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
                 )
                 .label("no `Timeout`")
                 .help("set `Timeout`, or give every request a context with a deadline");
+                if has_any(tree.text_of(view.scope(id)), &["responseheadertimeout"]) || !sends_without_context(view) {
+                    continue;
+                }
+                let mut finding = Finding::at(view, id, "this `http.Client` has no timeout: a silent server holds the caller for ever".to_owned())
+                    .label("no `Timeout`")
+                    .help("set `Timeout`, or give every request a context with a deadline");
                 finding.fix = go_fix(view, id);
                 sink.report(finding);
             }
@@ -145,6 +152,24 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
             _ => {}
         }
     }
+}
+
+/// Whether this file itself sends requests, and without a context: a client that is only handed on
+/// may be given a deadline with every call.
+fn sends_without_context(view: &View<'_>) -> bool {
+    let tree = view.tree;
+    (0..tree.len()).any(|id| {
+        if tree.kind(id) != Kind::Call {
+            return false;
+        }
+        let name = tree.callee_name(id);
+        let path = view.called(id);
+        path == "net/http.NewRequest"
+            || matches!(name, "Get" | "Post" | "Head" | "PostForm")
+                && has_any(&path, &["client", "http"])
+                && !has_any(&path, &["header", "cache", "query"])
+                && tree.arguments(id).next().is_some_and(|a| has_any(tree.text_of(a), &["url", "http", "addr", "endpoint", "uri", "sprintf"]))
+    })
 }
 
 fn bounded_by_name(sink: &Sink<'_>, scope: &str) -> bool {

@@ -128,8 +128,10 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
                     "stream",
                 ],
             ),
+            Language::Go => has_any(text, &[".done()", "<-", "close(", "wg.", "waitgroup", "errgroup", "group", ".wait(", "sem", "chan ", "shutdown", "cancel", "conn", "session", "stream", "(ctx", "ctx,", "ctx)"]) || has_any(tree.text_of(view.scope(id)), &["wg.wait()", "group.wait()", ".wait()"]),
+            Language::Rust => has_any(text, &["process::exit", ".cancelled()", "token", "tx.send", ".send(", "sender", "permit", "guard", "conn.await", "connection.await", "shutdown", "with_upgrades", "on_upgrade", "serve_connection", "tracker", "tx", "rx", "writer", "stream"]),
         };
-        if owned || adds_to_group(view, id) {
+        if owned || hands_a_channel(view, id) || adds_to_group(view, id) || has_any(text, &["globalcontext"]) {
             continue;
         }
         let starts = match tree.language {
@@ -171,6 +173,17 @@ fn is_dropped_spawn(view: &View<'_>, id: NodeId) -> bool {
             .is_some_and(|t| tree.text_of(t) == "_"),
         _ => false,
     }
+}
+
+/// `go run(results)` with a channel by its name: somebody waits at its other end.
+fn hands_a_channel(view: &View<'_>, id: NodeId) -> bool {
+    let tree = view.tree;
+    tree.subtree(id).any(|n| {
+        tree.kind(n) == Kind::Name && {
+            let name = tree.text_of(n);
+            name.ends_with("Ch") || name.ends_with("Chan") || matches!(name, "ch" | "results" | "done" | "errs" | "errCh" | "errc")
+        }
+    })
 }
 
 /// `wg.Add(1)` right before the statement.

@@ -72,6 +72,7 @@ const NETWORK_PATHS: &[&str] = &[
     "p2p",
     "api",
 ];
+const NETWORK_PATHS: &[&str] = &["server", "proxy", "conn", "connection", "http", "grpc", "websocket", "gateway", "listener", "tcp", "udp", "p2p"];
 
 const CONTROL: &[&str] = &[
     "command",
@@ -131,6 +132,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         let path = view.called(call);
         let is_unbounded = name == "unbounded_channel"
             || name == "unbounded" && has_any(&path, &["channel", "mpsc", "flume", "unbounded"]);
+        let is_unbounded = name == "unbounded_channel" || name == "unbounded" && (has_any(&path, &["channel::", "mpsc::", "flume::"]) || path == "unbounded");
         if !is_unbounded {
             continue;
         }
