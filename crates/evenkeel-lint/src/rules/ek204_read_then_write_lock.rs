@@ -111,10 +111,7 @@ fn lock_calls(view: &View<'_>, function: NodeId, names: &[&'static str]) -> Vec<
     tree.subtree(function)
         .filter(|&id| tree.kind(id) == Kind::Call && tree.enclosing_body(id) == Some(function))
         .filter_map(|call| {
-            let name = names
-                .iter()
-                .copied()
-                .find(|n| *n == tree.callee_name(call))?;
+            let name = names.iter().copied().find(|n| *n == tree.callee_name(call))?;
             let path = compact(tree.text_of(tree.receiver(call)?));
             Some(LockCall { call, name, path })
         })
@@ -122,9 +119,7 @@ fn lock_calls(view: &View<'_>, function: NodeId, names: &[&'static str]) -> Vec<
 }
 
 fn bodies<'v>(view: &'v View<'_>) -> impl Iterator<Item = NodeId> + 'v {
-    (0..view.tree.len()).filter(|&id| {
-        matches!(view.tree.kind(id), Kind::Function | Kind::Closure) && !view.is_test(id)
-    })
+    (0..view.tree.len()).filter(|&id| matches!(view.tree.kind(id), Kind::Function | Kind::Closure) && !view.is_test(id))
 }
 
 fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
@@ -132,55 +127,17 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
     for function in bodies(view) {
         let calls = lock_calls(view, function, &["RLock", "RUnlock", "Lock", "Unlock"]);
         for (at, read) in calls.iter().enumerate().filter(|(_, c)| c.name == "RLock") {
-            let Some(unlock) = calls[at..].iter().rev().find(|c| {
-                c.name == "RUnlock"
-                    && c.path == read.path
-                    && tree.kind(tree.parent(c.call)) != Kind::Defer
-                    && calls
-                        .iter()
-                        .any(|l| l.name == "Lock" && l.path == read.path && l.call > c.call)
-            }) else {
-                continue;
-            };
-            let Some(write) = calls
-                .iter()
-                .find(|c| c.name == "Lock" && c.path == read.path && c.call > unlock.call)
-            else {
-                continue;
-            };
-            if calls.iter().any(|c| {
-                c.path == read.path
-                    && c.name == "RLock"
-                    && c.call > unlock.call
-                    && c.call < write.call
-            }) {
+            let Some(unlock) = calls[at..].iter().rev().find(|c| c.name == "RUnlock" && c.path == read.path && tree.kind(tree.parent(c.call)) != Kind::Defer && calls.iter().any(|l| l.name == "Lock" && l.path == read.path && l.call > c.call)) else { continue };
+            let Some(write) = calls.iter().find(|c| c.name == "Lock" && c.path == read.path && c.call > unlock.call) else { continue };
+            if calls.iter().any(|c| c.path == read.path && c.name == "RLock" && c.call > unlock.call && c.call < write.call) {
                 continue;
             }
-            if other_mutex_held(&calls, at, write.call)
-                || tree.enclosing_loop(write.call) != tree.enclosing_loop(read.call)
-            {
+            if other_mutex_held(&calls, at, write.call) || tree.enclosing_loop(write.call) != tree.enclosing_loop(read.call) {
                 continue;
             }
             let base = read.path.split('.').next().unwrap_or("").to_owned();
             // What is read under the read lock: fields and map entries of the same owner.
             let read_paths = read_paths(view, function, read.call, unlock.call, &base);
-            if read_paths.is_empty() || !tested_between(view, function, read.call, write.call) {
-                continue;
-            }
-            let section_end = calls
-                .iter()
-                .find(|c| {
-                    c.name == "Unlock"
-                        && c.path == read.path
-                        && c.call > write.call
-                        && tree.kind(tree.parent(c.call)) != Kind::Defer
-                })
-                .map_or(tree.end(function), |c| c.call);
-            for container in &read_paths {
-                let Some(written) = first_write(view, write.call, section_end, container) else {
-                    continue;
-                };
-                if reread(view, write.call, section_end, written, container) {
 
             let section_end = calls.iter().find(|c| c.name == "Unlock" && c.path == read.path && c.call > write.call && tree.kind(tree.parent(c.call)) != Kind::Defer).map_or(tree.end(function), |c| c.call);
             for container in &read_paths {
@@ -194,9 +151,7 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
                 if !tree.child(written, Role::Right).is_some_and(|value| has_identity(view, value, 0)) {
                     continue;
                 }
-                report(
-                    view, sink, function, read.call, write.call, written, container,
-                );
+                report(view, sink, function, read.call, write.call, written, container);
                 break;
             }
         }
@@ -206,37 +161,21 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
 fn other_mutex_held(calls: &[LockCall], read: usize, write: NodeId) -> bool {
     let path = &calls[read].path;
     calls[..read].iter().any(|c| {
-        c.name == "Lock"
-            && c.path != *path
-            && !calls.iter().any(|u| {
-                u.name == "Unlock" && u.path == c.path && u.call > c.call && u.call < write
-            })
+        c.name == "Lock" && c.path != *path && !calls.iter().any(|u| u.name == "Unlock" && u.path == c.path && u.call > c.call && u.call < write)
     })
 }
 
 /// `c.entries` of `c.entries[key]`, `s.state` of `s.state`.
-fn read_paths(
-    view: &View<'_>,
-    function: NodeId,
-    from: NodeId,
-    to: NodeId,
-    base: &str,
-) -> Vec<String> {
+fn read_paths(view: &View<'_>, function: NodeId, from: NodeId, to: NodeId, base: &str) -> Vec<String> {
     let tree = view.tree;
     let mut paths = Vec::new();
     for id in from..to.min(tree.end(function)) {
-        if tree.kind(id) != Kind::Field
-            || tree.get(id).role == Role::Callee
-            || tree.kind(tree.parent(id)) == Kind::Field
-        {
+        if tree.kind(id) != Kind::Field || tree.get(id).role == Role::Callee || tree.kind(tree.parent(id)) == Kind::Field {
             continue;
         }
         let text = compact(tree.text_of(id));
-        let is_own =
-            text.split('.').next() == Some(base) && text.contains('.') && !text.contains('(');
-        let is_lock = has_any(&text, &["mu", "lock"])
-            && text.ends_with(|c: char| c.is_alphabetic())
-            && tree.kind(tree.parent(id)) == Kind::Call;
+        let is_own = text.split('.').next() == Some(base) && text.contains('.') && !text.contains('(');
+        let is_lock = has_any(&text, &["mu", "lock"]) && text.ends_with(|c: char| c.is_alphabetic()) && tree.kind(tree.parent(id)) == Kind::Call;
         if is_own && !is_lock && !paths.contains(&text) {
             paths.push(text);
         }
@@ -319,16 +258,10 @@ fn has_identity(view: &View<'_>, value: NodeId, depth: u8) -> bool {
 fn first_write(view: &View<'_>, from: NodeId, to: NodeId, container: &str) -> Option<NodeId> {
     let tree = view.tree;
     (from..to).find(|&id| match tree.kind(id) {
-        Kind::Assign | Kind::Increment => tree
-            .children(id)
-            .filter(|&c| matches!(tree.get(c).role, Role::Left | Role::None))
-            .any(|left| {
-                let text = compact(tree.text_of(left));
-                text == container
-                    || text
-                        .strip_prefix(container)
-                        .is_some_and(|rest| rest.starts_with('['))
-            }),
+        Kind::Assign | Kind::Increment => tree.children(id).filter(|&c| matches!(tree.get(c).role, Role::Left | Role::None)).any(|left| {
+            let text = compact(tree.text_of(left));
+            text == container || text.strip_prefix(container).is_some_and(|rest| rest.starts_with('['))
+        }),
         _ => false,
     })
 }
@@ -337,33 +270,21 @@ fn first_write(view: &View<'_>, from: NodeId, to: NodeId, container: &str) -> Op
 fn reread(view: &View<'_>, from: NodeId, to: NodeId, written: NodeId, container: &str) -> bool {
     let tree = view.tree;
     (from..to).any(|id| {
-        if !matches!(tree.kind(id), Kind::Field | Kind::Call)
-            || id >= written && tree.within(id, written)
-        {
+        if !matches!(tree.kind(id), Kind::Field | Kind::Call) || id >= written && tree.within(id, written) {
             return false;
         }
         if tree.kind(id) == Kind::Call {
-            return id < written
-                && has_any(
-                    tree.callee_name(id),
-                    &[
-                        "get", "exist", "check", "has", "find", "lookup", "load", "is", "contains",
-                    ],
-                );
+            return id < written && has_any(tree.callee_name(id), &["get", "exist", "check", "has", "find", "lookup", "load", "is", "contains"]);
         }
         id < written && compact(tree.text_of(id)) == container && !is_assigned(view, id)
     }) || matches!(tree.kind(written), Kind::Increment)
         || matches!(tree.get(written).op, Op::AddAssign | Op::OtherAssign)
-        || tree
-            .child(written, Role::Right)
-            .is_some_and(|right| compact(tree.text_of(right)).contains(container))
+        || tree.child(written, Role::Right).is_some_and(|right| compact(tree.text_of(right)).contains(container))
 }
 
 fn is_assigned(view: &View<'_>, id: NodeId) -> bool {
     let tree = view.tree;
-    tree.ancestors(id).take(3).any(|a| {
-        tree.kind(a) == Kind::Assign && tree.roles(a, Role::Left).any(|l| tree.within(id, l))
-    })
+    tree.ancestors(id).take(3).any(|a| tree.kind(a) == Kind::Assign && tree.roles(a, Role::Left).any(|l| tree.within(id, l)))
 }
 
 fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
@@ -373,32 +294,12 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
     }
     for function in bodies(view) {
         let calls = lock_calls(view, function, &["read", "write"]);
-        for read in calls
-            .iter()
-            .filter(|c| c.name == "read" && tree.arguments(c.call).next().is_none())
-        {
-            let Some(write) = calls.iter().find(|c| {
-                c.name == "write"
-                    && c.path == read.path
-                    && c.call > tree.end(read.call)
-                    && tree.arguments(c.call).next().is_none()
-            }) else {
-                continue;
-            };
-            let loops = (
-                tree.enclosing_loop(read.call),
-                tree.enclosing_loop(write.call),
-            );
+        for read in calls.iter().filter(|c| c.name == "read" && tree.arguments(c.call).next().is_none()) {
+            let Some(write) = calls.iter().find(|c| c.name == "write" && c.path == read.path && c.call > tree.end(read.call) && tree.arguments(c.call).next().is_none()) else { continue };
+            let loops = (tree.enclosing_loop(read.call), tree.enclosing_loop(write.call));
             if loops.0 != loops.1 || same_arm_alternatives(view, read.call, write.call) {
                 continue;
             }
-            let tested = tree
-                .ancestors(read.call)
-                .take_while(|&a| a != function)
-                .any(|a| matches!(tree.kind(a), Kind::If | Kind::Switch | Kind::LetCondition))
-                || (read.call..write.call)
-                    .any(|id| matches!(tree.kind(id), Kind::If | Kind::Switch));
-            if !tested {
             let tested = tree.ancestors(read.call).take_while(|&a| a != function).any(|a| matches!(tree.kind(a), Kind::If | Kind::Switch | Kind::LetCondition))
                 || (read.call..write.call).any(|id| matches!(tree.kind(id), Kind::If | Kind::Switch));
             let (from, to) = (tree.get(read.call).end as usize, tree.get(write.call).start as usize);
@@ -406,38 +307,13 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
             if !tested || !has_any(between, &[".get(", "contains", "is_none()", "is_some()", "is_empty()"]) {
                 continue;
             }
-            let (start, end) = (
-                tree.get(write.call).start as usize,
-                tree.get(function).end as usize,
-            );
+            let (start, end) = (tree.get(write.call).start as usize, tree.get(function).end as usize);
             let after = &tree.text[start..end.max(start)];
             let writes = has_any(after, &[".insert(", ".push(", ".remove(", " = "]);
-            let looks_again = has_any(
-                after,
-                &[
-                    ".entry(",
-                    "or_insert",
-                    ".get(",
-                    ".get_mut(",
-                    "contains",
-                    "is_none()",
-                    "is_some()",
-                    "if let",
-                    "if ",
-                    "match ",
-                    ".get_or",
-                    "retain",
-                    "replace",
-                    "try_insert",
-                    "extend",
-                ],
-            );
+            let looks_again = has_any(after, &[".entry(", "or_insert", ".get(", ".get_mut(", "contains", "is_none()", "is_some()", "if let", "if ", "match ", ".get_or", "retain", "replace", "try_insert", "extend"]);
             if !writes || looks_again {
                 continue;
             }
-            report(
-                view, sink, function, read.call, write.call, write.call, &read.path,
-            );
             if far_apart(view, read.call, write.call) || !inserts_identity(view, function, write.call) {
                 continue;
             }
@@ -468,38 +344,15 @@ fn inserts_identity(view: &View<'_>, function: NodeId, write: NodeId) -> bool {
 fn same_arm_alternatives(view: &View<'_>, first: NodeId, second: NodeId) -> bool {
     let tree = view.tree;
     tree.ancestors(first).any(|a| match tree.kind(a) {
-        Kind::Arm => {
-            !tree.within(second, a)
-                && tree.within(second, tree.parent(a))
-                && tree.get(a).role != Role::Value
-        }
-        Kind::If => {
-            tree.roles(a, Role::Then).any(|t| tree.within(first, t))
-                && tree.roles(a, Role::Else).any(|e| tree.within(second, e))
-        }
+        Kind::Arm => !tree.within(second, a) && tree.within(second, tree.parent(a)) && tree.get(a).role != Role::Value,
+        Kind::If => tree.roles(a, Role::Then).any(|t| tree.within(first, t)) && tree.roles(a, Role::Else).any(|e| tree.within(second, e)),
         _ => false,
     })
 }
 
-fn report(
-    view: &View<'_>,
-    sink: &mut Sink<'_>,
-    function: NodeId,
-    read: NodeId,
-    write: NodeId,
-    written: NodeId,
-    container: &str,
-) {
-    let owner = view
-        .function_summary(function)
-        .map_or("", |s| s.receiver.as_str());
-    let level = if has_any(owner, &["breaker", "limiter"])
-        || has_any(container, &["state", "failures", "open"])
-    {
-        Level::Error
-    } else {
-        Level::Warning
-    };
+fn report(view: &View<'_>, sink: &mut Sink<'_>, function: NodeId, read: NodeId, write: NodeId, written: NodeId, container: &str) {
+    let owner = view.function_summary(function).map_or("", |s| s.receiver.as_str());
+    let level = if has_any(owner, &["breaker", "limiter"]) || has_any(container, &["state", "failures", "open"]) { Level::Error } else { Level::Warning };
     sink.report(
         Finding::at(view, write, format!("`{container}` was tested under the read lock and is written under the write lock without a second look"))
             .level(level)
