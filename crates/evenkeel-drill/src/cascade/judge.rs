@@ -65,6 +65,22 @@ pub struct Threshold {
     pub verdict: Verdict,
 }
 
+/// The thresholds that judge the machine and not the page: no figure is worth anything if one of
+/// them fails.
+const OF_THE_MACHINE: [&str; 4] = [
+    "unprotected_steady_before",
+    "protected_steady_before",
+    "unprotected_generator_pace",
+    "protected_generator_pace",
+];
+
+impl Threshold {
+    /// Whether it says that the machine, busy with something else, was what was measured.
+    pub(super) fn blames_the_machine(&self) -> bool {
+        self.verdict == Verdict::Fail && OF_THE_MACHINE.contains(&self.name)
+    }
+}
+
 /// Judges complete runs. A phase without pages fails whatever is asked of it.
 pub(super) fn thresholds(runs: &[Run]) -> Vec<Threshold> {
     let mut thresholds = Vec::new();

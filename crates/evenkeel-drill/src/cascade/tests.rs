@@ -100,6 +100,20 @@ fn a_recovery_that_was_not_seen_to_last_is_not_judged_and_not_passed() {
 }
 
 #[test]
+fn a_failure_on_a_busy_machine_is_doubted_aloud_and_no_other_is() {
+    let busy = with(Side::Protected, |run| {
+        run.pace.kept = false;
+    });
+    assert!(busy.to_string().contains("The machine was too busy"));
+    assert!(busy.html().unwrap().contains("The machine was too busy"));
+    let failed = with(Side::Protected, |run| {
+        fault(run).success_share = 0.5;
+    });
+    assert!(!failed.passed);
+    assert_eq!(failed.doubt(), None);
+}
+
+#[test]
 fn a_drill_that_was_broken_off_judges_nothing_and_says_so() {
     let mut run = fixture::unprotected();
     run.complete = false;
