@@ -504,3 +504,18 @@ fn a_client_cannot_nominate_away_what_the_proxy_says_of_it() {
         .unwrap();
     assert!((25_000..30_000).contains(&left), "{left}");
 }
+
+#[test]
+fn a_body_is_not_lost_on_an_upstream_that_once_spoke_http_1_0() {
+    let (upstream, requests) = Upstream::recording(|_| {
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok".to_vec()
+    });
+    let proxy = Proxy::start(&upstream, |_| {});
+    assert_eq!(support::get(proxy.address, "/").status(), 200);
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+                   Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    assert_eq!(once(proxy.address, chunked).status(), 200);
+    requests.recv_timeout(support::PATIENCE).unwrap();
+    let request = requests.recv_timeout(support::PATIENCE).unwrap();
+    assert_eq!(request.text(), "hello", "{request:?}");
+}
