@@ -25,7 +25,7 @@ use crate::call::{Call, CallHint};
 use crate::counter::{Counts, Tally};
 use crate::retry;
 use crate::stripe::{Padded, Stripe, Striped};
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 
 /// The bounds of every call to one dependency. An absent section means that this bound is off.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,10 @@ pub(crate) struct Local {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// [`Config::deadline`] in nanoseconds, as every call needs it.
+    pub(crate) deadline: u64,
+    /// [`Config::attempt_timeout`] likewise; `u64::MAX`: none.
+    pub(crate) attempt_timeout: u64,
     pub(crate) counts: Striped<Counts>,
     pub(crate) breaker: Option<Breaker>,
     pub(crate) bulkhead: Option<Bulkhead>,
@@ -129,6 +133,8 @@ impl Policy {
             bulkhead: config.bulkhead.clone().map(Bulkhead::new),
             budget: budget.map(|budget| Budget::new(budget, stripes)),
             counts: Striped::new(stripes, Counts::new),
+            deadline: nanos(config.deadline),
+            attempt_timeout: config.attempt_timeout.map_or(u64::MAX, nanos),
             config,
         });
         let local = |stripe| {
