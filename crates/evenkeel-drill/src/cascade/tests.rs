@@ -48,7 +48,7 @@ type Change = fn(&mut Run);
 
 #[test]
 fn each_threshold_fails_alone_when_its_figure_is_passed() {
-    let cases: [(&str, Side, Change); 8] = [
+    let cases: [(&str, Side, Change); 9] = [
         ("protected_success", Side::Protected, |run| {
             fault(run).success_share = 0.9989;
         }),
@@ -66,6 +66,9 @@ fn each_threshold_fails_alone_when_its_figure_is_passed() {
         }),
         ("unprotected_steady_before", Side::Unprotected, |run| {
             run.phases[1].success_share = 0.98;
+        }),
+        ("protected_steady_before", Side::Protected, |run| {
+            run.phases[1].summary.corrected.p99_ms = 50.1;
         }),
         ("protected_fault_took_effect", Side::Protected, |run| {
             run.slow_calls.as_mut().unwrap().total = 0;
