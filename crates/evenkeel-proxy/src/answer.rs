@@ -17,7 +17,7 @@ use crate::metrics::MethodLabel;
 use crate::outgoing::Outgoing;
 use crate::problem::Problem;
 use crate::record::Record;
-use crate::target::{self, Target};
+use crate::target;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
@@ -75,9 +75,8 @@ fn begin(
         Box::new(problem.into_response())
     };
     let started = Instant::now();
-    let Target { host, path } =
+    let target =
         target::target(&parts.method, &parts.uri, parts.version, &parts.headers).map_err(refuse)?;
-    let target = Target { host, path };
     if hygiene::count_down(&parts.method, &mut parts.headers) == Hops::Answer
         || target.path.as_str() == "*"
     {

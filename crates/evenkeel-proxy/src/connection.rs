@@ -211,3 +211,53 @@ async fn linger(mut tcp: TcpStream, bounds: &Bounds, drain: &Drain) {
         () = drain.aborting() => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::service::service_fn;
+    use std::convert::Infallible;
+    use std::io::{Read, Write};
+    use tokio::net::TcpListener;
+
+    /// On one thread the order is certain: the task of the connection learns of the drain before
+    /// the reactor learns of the bytes.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_request_that_arrives_as_its_connection_is_let_go_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let drain = Arc::new(Drain::new(Duration::ZERO));
+        let serving = tokio::spawn({
+            let drain = Arc::clone(&drain);
+            let mut bounds = Bounds::default();
+            bounds.linger_timeout = Duration::from_millis(10);
+            async move {
+                let service = |activity: &Arc<Activity>| {
+                    let activity = Arc::clone(activity);
+                    service_fn(move |_: Request<Incoming>| {
+                        let busy = activity.begin();
+                        async move {
+                            drop(busy);
+                            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("ok"))))
+                        }
+                    })
+                };
+                serve(tcp, service, &bounds, &drain).await;
+            }
+        });
+        tokio::task::yield_now().await;
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        drain.enter(Phase::Closing(Instant::now()));
+        serving.await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer:?}");
+    }
+}
