@@ -369,7 +369,8 @@ fn loom_throttle_counts_every_failure_and_every_success() {
             }
         });
         // A success that comes first finds all tokens there.
-        assert!(matches!(throttle.tokens_milli(), 8_000 | 8_100));
+        let tenths = (throttle.tokens() * 10.0).round();
+        assert!(tenths == 80.0 || tenths == 81.0, "{tenths} tenths");
     });
 }
 
@@ -380,7 +381,7 @@ fn loom_throttle_loses_no_failure() {
         let throttle = RetryThrottle::new(grpc::Config::new(ten, Ratio::from_permille(100)));
         let shared = throttle.clone();
         together(2, move |_| shared.on_failure());
-        assert_eq!(throttle.tokens_milli(), 8_000);
+        assert!(throttle.tokens() < 8.5, "{}", throttle.tokens());
     });
 }
 

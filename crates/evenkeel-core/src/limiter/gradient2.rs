@@ -15,9 +15,6 @@ use core::time::Duration;
 
 use crate::ratio::Ratio;
 
-/// The long average is a plain mean for as many samples.
-const WARM_UP: u32 = 10;
-
 /// Beyond this ratio of long average to sample, the long average is brought down by [`DECAY`] a sample.
 const MAX_LEAD: f64 = 2.0;
 const DECAY: f64 = 0.95;
@@ -42,6 +39,8 @@ pub struct Gradient2Config {
     /// How many samples the long average remembers. Longer: remembers what was healthy longer, and takes
     /// longer to learn what is. Default 600.
     pub long_window: u32,
+    /// The long average is a plain mean for this many samples. Default 10.
+    pub warm_up: u32,
     /// Latency may exceed the long average by this before the limit shrinks. Default 1.5.
     pub tolerance: Ratio,
 }
@@ -55,6 +54,7 @@ impl Default for Gradient2Config {
             smoothing: Ratio::from_permille(200),
             queue: 4,
             long_window: 600,
+            warm_up: 10,
             tolerance: Ratio::from_permille(1500),
         }
     }
@@ -95,7 +95,7 @@ impl Gradient2 {
     pub fn on_sample(&mut self, rtt: Duration, in_flight: u32, _dropped: bool) -> u32 {
         let config = &self.config;
         let short = crate::time::nanos(rtt).max(1) as f64;
-        let long = self.long.add(short, config.long_window);
+        let long = self.long.add(short, config);
         if long / short > MAX_LEAD {
             self.long.value *= DECAY;
         }
@@ -139,13 +139,13 @@ struct LongAverage {
 }
 
 impl LongAverage {
-    fn add(&mut self, sample: f64, window: u32) -> f64 {
-        if self.samples < WARM_UP {
+    fn add(&mut self, sample: f64, config: &Gradient2Config) -> f64 {
+        if self.samples < config.warm_up {
             self.samples += 1;
             self.sum += sample;
             self.value = self.sum / f64::from(self.samples);
         } else {
-            let weight = 2.0 / (f64::from(window) + 1.0);
+            let weight = 2.0 / (f64::from(config.long_window) + 1.0);
             self.value = self.value * (1.0 - weight) + sample * weight;
         }
         self.value

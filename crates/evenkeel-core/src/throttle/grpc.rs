@@ -5,19 +5,20 @@
 //! adds [`Config::token_ratio`] of one, and retries are allowed while more than half of the tokens are
 //! there.
 //!
+//! Tokens are kept in binary floating point, as grpc-go keeps them, so that both decide alike at the edge:
+//! where tenths add up to a hair more than half, retries are allowed. Equal events in equal order give equal
+//! tokens on every machine.
+//!
 //! Limits: what it allows is no share of the calls. With ten tokens and 0.1, five failures stop retries,
 //! and eleven successes after a sixth let them begin again; the [budget](crate::budget) bounds a share and
 //! is the better choice where no service config asks for this.
 //!
-//! Source: gRFC A6, "Throttling Retry Attempts and Hedged RPCs".
+//! Sources: gRFC A6, "Throttling Retry Attempts and Hedged RPCs"; grpc-go, `retryThrottler`.
 
 use core::num::NonZeroU32;
 
 use crate::ratio::Ratio;
 use crate::sync::{Arc, AtomicU64, Ordering, Protocol, update};
-
-/// A token, in the counter's unit.
-const TOKEN: u64 = 1000;
 
 /// The `retryThrottling` of a service config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub struct RetryThrottle(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    /// Thousandths of tokens.
+    /// The bits of a number of tokens.
     tokens: AtomicU64,
 }
 
@@ -70,7 +71,7 @@ impl RetryThrottle {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self(Arc::new(Shared {
-            tokens: AtomicU64::new(most(&config)),
+            tokens: AtomicU64::new(most(&config).to_bits()),
             config,
         }))
     }
@@ -79,7 +80,8 @@ impl RetryThrottle {
     /// Answers whether a retry is allowed.
     pub fn on_failure(&self) -> bool {
         update(Protocol::Throttle, &self.0.tokens, |tokens| {
-            (tokens != 0).then(|| tokens.saturating_sub(TOKEN))
+            let tokens = f64::from_bits(tokens);
+            (tokens > 0.0).then(|| (tokens - 1.0).max(0.0).to_bits())
         });
         self.allows_retry()
     }
@@ -87,28 +89,29 @@ impl RetryThrottle {
     /// Counts an attempt that succeeded, or failed in a way that is not retried.
     pub fn on_success(&self) {
         let most = most(&self.0.config);
-        let ratio = u64::from(self.0.config.token_ratio.permille());
+        let ratio = f64::from(self.0.config.token_ratio.permille()) / 1000.0;
         // While all tokens are there, as they are in a healthy service, nothing is written.
         update(Protocol::Throttle, &self.0.tokens, |tokens| {
-            (tokens < most).then(|| (tokens + ratio).min(most))
+            let tokens = f64::from_bits(tokens);
+            (tokens < most).then(|| (tokens + ratio).min(most).to_bits())
         });
     }
 
     /// Whether more than half of the tokens are there.
     #[must_use]
     pub fn allows_retry(&self) -> bool {
-        2 * self.tokens_milli() > most(&self.0.config)
+        self.tokens() > most(&self.0.config) / 2.0
     }
 
-    /// The tokens that are there, in thousandths.
+    /// The tokens that are there.
     #[must_use]
-    pub fn tokens_milli(&self) -> u64 {
-        self.0.tokens.load(Ordering::Relaxed)
+    pub fn tokens(&self) -> f64 {
+        f64::from_bits(self.0.tokens.load(Ordering::Relaxed))
     }
 }
 
-fn most(config: &Config) -> u64 {
-    u64::from(config.max_tokens.get()) * TOKEN
+fn most(config: &Config) -> f64 {
+    f64::from(config.max_tokens.get())
 }
 
 #[cfg(test)]
@@ -137,15 +140,15 @@ mod tests {
     fn tokens_stay_between_nothing_and_all() {
         let throttle = throttle(2, 600);
         throttle.on_success();
-        assert_eq!(throttle.tokens_milli(), 2000);
+        assert_eq!(throttle.tokens().to_bits(), 2.0_f64.to_bits());
         for _ in 0..5 {
             throttle.on_failure();
         }
-        assert_eq!(throttle.tokens_milli(), 0);
+        assert_eq!(throttle.tokens().to_bits(), 0);
         throttle.on_success();
         throttle.on_failure();
         assert_eq!(
-            throttle.tokens_milli(),
+            throttle.tokens().to_bits(),
             0,
             "what is left of a token is taken whole"
         );
