@@ -227,7 +227,10 @@ impl Dependency {
 
     /// Answers with `fallback` where a call fails through no fault of its caller.
     #[must_use]
-    pub fn with_fallback<FB>(&self, fallback: FB) -> WithFallback<'_, FB> {
+    pub fn with_fallback<T, E, FB>(&self, fallback: FB) -> WithFallback<'_, T, E, FB>
+    where
+        FB: Fn(&CallError<E>) -> Option<T>,
+    {
         WithFallback::new(self, fallback)
     }
 
