@@ -77,14 +77,15 @@ fn growing(facts: &Facts<'_>) -> Option<Finding> {
     ))
 }
 
-/// Locks and pools that serve one by one are another story.
+/// Locks and pools that serve one by one are another story, and so are requests that queue.
 fn queues_for_one(track: &Track) -> bool {
     matches!(track.state, WaitState::Lock | WaitState::ChanSend)
+        || super::contention::is_queueing_request(track)
 }
 
 /// A load that rises brings more goroutines without any of them living longer. By Little's law the
 /// number is the arrivals times the time each lives, so compare the growth with that of arrivals.
-fn rises_with_load(facts: &Facts<'_>, growth: Growth) -> bool {
+pub(super) fn rises_with_load(facts: &Facts<'_>, growth: Growth) -> bool {
     let Some((early, late)) = facts.counters.started else {
         return false;
     };

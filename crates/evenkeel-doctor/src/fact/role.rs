@@ -106,6 +106,8 @@ pub(crate) fn is_outbound_call(stack: &Stack) -> bool {
             || function.starts_with("net/http.(*Transport).getConn")
             || function.starts_with("net/http.(*Transport).dial")
             || function.starts_with("net/http.(*Client).do")
+            || function.starts_with("net/http.(*bodyEOFSignal).Read")
+            || function.starts_with("net/http.(*http2transportResponseBody).Read")
             || function.starts_with("net.(*Dialer)")
             || function.starts_with("net.(*sysDialer)")
             || function.starts_with("net.(*Resolver)")
