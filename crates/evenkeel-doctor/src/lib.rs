@@ -11,7 +11,7 @@
 //! Reading order: [`Capture`] is the evidence, [`source`] where it comes from, the parsers
 //! ([`goroutine`], [`profile`], [`schedtrace`], [`prometheus`], [`procfs`], [`exectrace`], [`log`])
 //! return a value and notes and never fail; `fact` derives what several moments say together;
-//! `check` holds one failure shape a file; [`diagnose`] puts their findings into one story.
+//! `check` holds one failure shape a file; [`diagnose()`] puts their findings into one story.
 
 mod capture;
 pub mod check;

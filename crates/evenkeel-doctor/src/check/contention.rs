@@ -1,5 +1,6 @@
 //! A queue in front of one resource.
 
+use super::leak::{finishes, growing_family};
 use super::{Check, crowd, per_second, remedies};
 use crate::fact::{Facts, Progress, Role, Track};
 use evenkeel_report::Confidence;
@@ -19,7 +20,8 @@ alone; everything else is waiting.
 Called when at least eight goroutines wait at one line at every moment, those are at least three
 tenths of the service's goroutines at work, and their waits end (they are served). With hot
 processors it also takes queueing the runtime itself has measured: sampled waiters can be goroutines
-that want a processor. For threads: most of a pool parked on a futex at every moment, woken in
+that want a processor. Requests that pile up in a wait inside the process, and are answered all the
+same, queue as well. For threads: most of a pool parked on a futex at every moment, woken in
 between, while as many operations are begun and not ended.
 
 The line named is where they wait. Halving the actors does not tell contention from livelock when
@@ -37,7 +39,9 @@ const QUEUE: u64 = 8;
 const SHARE: f64 = 0.3;
 
 fn run(facts: &Facts<'_>) -> Option<Finding> {
-    goroutines(facts).or_else(|| threads(facts))
+    goroutines(facts)
+        .or_else(|| growing_queue(facts))
+        .or_else(|| threads(facts))
 }
 
 fn goroutines(facts: &Facts<'_>) -> Option<Finding> {
@@ -89,6 +93,54 @@ fn goroutines(facts: &Facts<'_>) -> Option<Finding> {
         missing: Vec::new(),
         remedies: advice(),
     })
+}
+
+/// Requests that wait inside the process, more and more of them, and are served all the same.
+fn growing_queue(facts: &Facts<'_>) -> Option<Finding> {
+    let (family, growth) = growing_family(facts)?;
+    let track = family.main_track()?;
+    if !is_queueing_request(track)
+        || !finishes(facts, family, growth)
+        || super::fan_out::rises_with_load(facts, growth)
+    {
+        return None;
+    }
+    let mut evidence = vec![
+        crowd(facts, track),
+        format!("they grow by {:.1}/s", growth.per_second),
+    ];
+    if let Some(rate) = facts.counters.completions_late {
+        evidence.push(format!(
+            "{} are completed meanwhile: they are served, only too slowly",
+            per_second(rate)
+        ));
+    }
+    Some(Finding {
+        code: CHECK.code,
+        verdict: CHECK.verdict,
+        subkind: None,
+        confidence: Confidence::Likely,
+        culprit: Some(track.culprit.clone()),
+        resource: "what the requests wait for, one after the other".to_owned(),
+        remove: Ingredient::Resource,
+        evidence,
+        missing: Vec::new(),
+        remedies: advice(),
+    })
+}
+
+/// A request that waits for something inside the process.
+pub(super) fn is_queueing_request(track: &Track) -> bool {
+    track.role == Role::Request
+        && !track.outbound
+        && matches!(
+            track.state,
+            WaitState::Lock
+                | WaitState::ChanSend
+                | WaitState::ChanReceive
+                | WaitState::Select
+                | WaitState::Cond
+        )
 }
 
 /// Waits for something inside the process that serves one after the other.

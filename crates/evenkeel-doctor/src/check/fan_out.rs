@@ -29,6 +29,9 @@ queue whose producer waits. Watch the run queue and the number in flight.",
     run,
 };
 
+/// Goroutines per processor that no service wants to have waiting.
+const CROWD: f64 = 50.0;
+
 fn run(facts: &Facts<'_>) -> Option<Finding> {
     growing(facts)
         .or_else(|| climbing_queue(facts))
@@ -74,14 +77,15 @@ fn growing(facts: &Facts<'_>) -> Option<Finding> {
     ))
 }
 
-/// Locks and pools that serve one by one are another story.
+/// Locks and pools that serve one by one are another story, and so are requests that queue.
 fn queues_for_one(track: &Track) -> bool {
     matches!(track.state, WaitState::Lock | WaitState::ChanSend)
+        || super::contention::is_queueing_request(track)
 }
 
 /// A load that rises brings more goroutines without any of them living longer. By Little's law the
 /// number is the arrivals times the time each lives, so compare the growth with that of arrivals.
-fn rises_with_load(facts: &Facts<'_>, growth: Growth) -> bool {
+pub(super) fn rises_with_load(facts: &Facts<'_>, growth: Growth) -> bool {
     let Some((early, late)) = facts.counters.started else {
         return false;
     };
@@ -92,47 +96,67 @@ fn rises_with_load(facts: &Facts<'_>, growth: Growth) -> bool {
 }
 
 fn climbing_queue(facts: &Facts<'_>) -> Option<Finding> {
-    let (early, late) = facts.heat.backlog?;
-    let climbs = late >= 20.0 && late >= 1.7 * early.max(1.0);
-    let enormous = late >= 50.0 * facts.heat.procs && early >= 10.0 * facts.heat.procs;
-    if !(climbs || enormous) {
-        return None;
-    }
-    let runnable = |family: &Family| -> u64 {
-        family
-            .stacks
-            .iter()
-            .filter(|(_, state, _)| matches!(state, WaitState::Runnable | WaitState::Running))
-            .map(|(_, _, count)| count)
-            .sum()
-    };
     let family = facts
         .families
         .own
         .iter()
-        .max_by_key(|family| runnable(family))?;
+        .max_by_key(|family| most_computing(family))?;
     // A pool of fixed size that wants processors is a busy pool.
     let fewest = family.counts.iter().copied().min().unwrap_or(0);
     let most = family.counts.iter().copied().max().unwrap_or(0);
     if family.counts.len() >= 2 && most <= fewest + fewest / 4 {
         return None;
     }
+    let procs = facts.heat.procs;
+    let mut evidence = match facts.heat.backlog {
+        Some((early, late)) => {
+            let climbs = late >= 20.0 && late >= 1.7 * early.max(1.0);
+            let enormous = late >= CROWD * procs && early >= 10.0 * procs;
+            if !(climbs || enormous) {
+                return None;
+            }
+            vec![format!(
+                "the run queue holds {late:.0} goroutines on {procs:.0} processors, after {early:.0} in the first half",
+            )]
+        }
+        // Without the scheduler's lines the dumps show the queue, if only at their moments.
+        None => {
+            let peak = most_computing(family);
+            if !family.spawned || !facts.heat.hot() || (peak as f64) < CROWD * procs {
+                return None;
+            }
+            vec![format!(
+                "{} goroutines want {procs:.0} processors at one moment",
+                grouped(peak)
+            )]
+        }
+    };
+    evidence.push(format!(
+        "up to {} goroutines were started at {}",
+        grouped(most),
+        family.origin.function
+    ));
     Some(finding(
         facts,
         Some(origin(family)),
         Confidence::Certain,
-        vec![
-            format!(
-                "the run queue holds {late:.0} goroutines on {:.0} processors, after {early:.0} in the first half",
-                facts.heat.procs
-            ),
-            format!(
-                "up to {} goroutines were started at {}",
-                grouped(most),
-                family.origin.function
-            ),
-        ],
+        evidence,
     ))
+}
+
+/// The most goroutines of a family that ran or wanted to at one moment.
+fn most_computing(family: &Family) -> u64 {
+    (0..family.counts.len())
+        .map(|moment| {
+            family
+                .tracks
+                .iter()
+                .filter(|track| matches!(track.state, WaitState::Runnable | WaitState::Running))
+                .map(|track| track.counts[moment])
+                .sum()
+        })
+        .max()
+        .unwrap_or(0)
 }
 
 fn tasks(facts: &Facts<'_>) -> Option<Finding> {

@@ -82,9 +82,27 @@ fn gauge_agrees(facts: &Facts<'_>, growth: Growth) -> bool {
     risen >= 0.33 * (growth.last - growth.first)
 }
 
-/// Whether a growing family also finishes: its first members left, or, where no ids are known,
-/// work is completed at a tenth of the pace of its growth.
+/// Whether a growing family also finishes: its first members left, or, where ids cannot tell, such
+/// waits were seen to end or enough work is completed.
 pub(super) fn finishes(facts: &Facts<'_>, family: &Family, growth: Growth) -> bool {
+    let completes = |share: f64| {
+        facts
+            .counters
+            .completions_late
+            .is_some_and(|rate| rate >= share * growth.per_second)
+    };
+    if family.role == Role::Request {
+        // A server's goroutine belongs to a connection and serves one request after the other: that
+        // it is still there says nothing about the request.
+        let ended = family
+            .main_track()
+            .and_then(|track| facts.ended_waits(track));
+        return match (family.survival, ended) {
+            (Some(share), _) if share < 0.8 => true,
+            (_, Some(ended)) => ended >= 3 && completes(0.1),
+            (_, None) => completes(0.5),
+        };
+    }
     if let Some(share) = family.survival {
         return share < 0.8;
     }
@@ -93,11 +111,7 @@ pub(super) fn finishes(facts: &Facts<'_>, family: &Family, growth: Growth) -> bo
     let ends_by_itself = family.main_track().is_some_and(|track| {
         track.outbound || matches!(track.state, WaitState::Sleep | WaitState::Unknown)
     });
-    ends_by_itself
-        && facts
-            .counters
-            .completions_late
-            .is_some_and(|rate| rate >= 0.1 * growth.per_second)
+    ends_by_itself && completes(0.1)
 }
 
 fn growing_goroutines(facts: &Facts<'_>) -> Option<Finding> {

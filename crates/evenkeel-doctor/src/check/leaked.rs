@@ -52,7 +52,17 @@ fn run(facts: &Facts<'_>) -> Option<Finding> {
         Some(leaked) if from_profile > 0 => leaked.groups.first(),
         _ => marked.iter().copied().max_by_key(|group| group.leaked),
     };
-    let culprit = largest.and_then(|group| group.stack.culprit()).cloned();
+    // The profile does not say who started them; the dump that shows the same stack does.
+    let culprit = largest
+        .map(|group| {
+            let started = facts
+                .capture
+                .dumps()
+                .next_back()
+                .and_then(|dump| dump.groups.iter().find(|seen| seen.stack == group.stack));
+            started.unwrap_or(group).culprit().cloned()
+        })
+        .unwrap_or_default();
     // The leak profile's text has no states; the dump that shows the same line does.
     let state = culprit.as_ref().and_then(|frame| {
         facts

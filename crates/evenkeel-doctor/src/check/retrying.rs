@@ -7,6 +7,7 @@
 
 use crate::exectrace::TraceSummary;
 use crate::fact::{Facts, Family, Pair, loop_holder};
+use crate::profile::Profile;
 use crate::stack::{Frame, Stack};
 
 /// Fewer attempts a second than this cannot hurt anybody.
@@ -19,6 +20,9 @@ const NETWORK_RATIO: f64 = 4.0;
 const INSISTENT: f64 = 100.0;
 /// Attempts a second no loop with a sensible pause reaches.
 const HURRIED: f64 = 1_000.0;
+
+/// Less processor time than this (twenty samples of Go's profiler) is no profile to judge by.
+const LEAST_CPU_NANOS: i64 = 200_000_000;
 
 /// A loop that tries in vain.
 #[derive(Debug)]
@@ -70,15 +74,15 @@ fn in_vain(facts: &Facts<'_>, pair: &Pair, network: bool) -> bool {
         || (ratio >= NETWORK_RATIO && network)
 }
 
-/// Without counters: processors wanted, the same function on them at every moment, caught in a
-/// primitive of trying again, and nothing finished.
+/// Without counters: the same family awake at every moment and nothing finished, while it wants more
+/// processors than there are and is caught in a primitive of trying again, or dials in vain.
 fn spinning<'a>(facts: &Facts<'_>, family: &Family, network: bool) -> Option<Retrying<'a>> {
     let every_moment = family.counts.iter().all(|count| *count >= 4) && facts.dumps() >= 2;
     let finishes = facts
         .counters
         .completions_late
         .is_some_and(|rate| rate >= 1.0);
-    if !facts.heat.hot() || !every_moment || finishes {
+    if !every_moment || finishes {
         return None;
     }
     let cpu = facts.capture.cpu.as_ref()?;
@@ -96,13 +100,35 @@ fn spinning<'a>(facts: &Facts<'_>, family: &Family, network: bool) -> Option<Ret
                 || function == "runtime.Gosched"
         })
     };
+    let burns = cpu.share(of_family);
     let caught = cpu.share(|stack| of_family(stack) && primitive(stack));
-    (cpu.share(of_family) >= 0.6 && caught >= 0.05).then(|| Retrying {
+    let in_vain = facts.heat.hot() && burns >= 0.6 && caught >= 0.05;
+    (in_vain || dials_in_vain(cpu, &of_family)).then(|| Retrying {
         pair: None,
         culprit: culprit(facts, Some(family)),
         actors: family.last(),
         network,
     })
+}
+
+/// Most of the processor time goes into opening connections, and next to none into using them: what
+/// is dialled does not answer.
+fn dials_in_vain(cpu: &Profile, of_family: &impl Fn(&Stack) -> bool) -> bool {
+    let dials = cpu.share(|stack| {
+        of_family(stack) && stack.any(|function| function.starts_with("net.(*sysDialer)."))
+    });
+    let uses = cpu.share(|stack| {
+        stack.any(|function| {
+            matches!(
+                function,
+                "net.(*conn).Read"
+                    | "net.(*conn).Write"
+                    | "net.(*netFD).Read"
+                    | "net.(*netFD).Write"
+            )
+        })
+    });
+    cpu.total() >= LEAST_CPU_NANOS && dials >= 0.5 && uses < 0.05
 }
 
 /// The family that is awake the most and burns the most.

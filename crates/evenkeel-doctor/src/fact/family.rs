@@ -138,7 +138,7 @@ impl Family {
         }
         self.stacks
             .push((group.stack.clone(), group.state.clone(), group.count));
-        let culprit = group.stack.culprit().cloned().unwrap_or_default();
+        let culprit = group.culprit().cloned().unwrap_or_default();
         let slot = self
             .tracks
             .iter()

@@ -26,7 +26,12 @@ impl Role {
     pub(crate) fn of(group: &Group, accepting: &[String]) -> Self {
         let stack = &group.stack;
         let owned = |owner: Owner| owner >= Owner::Dependency;
-        let has_own_code = stack.0.iter().any(|frame| owned(frame.owner()));
+        let started_by_own_code = group
+            .created_by
+            .as_ref()
+            .is_some_and(|creator| owned(creator.owner()));
+        // `go wait.Wait()` and `go io.Copy(..)` run nothing of the service, and are its all the same.
+        let has_own_code = started_by_own_code || stack.0.iter().any(|frame| owned(frame.owner()));
         if stack.any(|function| {
             function.starts_with("runtime/pprof.") || function.starts_with("runtime/trace.")
         }) {
@@ -101,6 +106,8 @@ pub(crate) fn is_outbound_call(stack: &Stack) -> bool {
             || function.starts_with("net/http.(*Transport).getConn")
             || function.starts_with("net/http.(*Transport).dial")
             || function.starts_with("net/http.(*Client).do")
+            || function.starts_with("net/http.(*bodyEOFSignal).Read")
+            || function.starts_with("net/http.(*http2transportResponseBody).Read")
             || function.starts_with("net.(*Dialer)")
             || function.starts_with("net.(*sysDialer)")
             || function.starts_with("net.(*Resolver)")

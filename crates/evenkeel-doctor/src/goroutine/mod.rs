@@ -14,7 +14,7 @@ pub use sketch::IdSketch;
 pub use state::WaitState;
 pub use text::{DumpReader, read_text};
 
-use crate::stack::{Frame, Stack};
+use crate::stack::{Frame, Owner, Stack};
 
 /// Which of the runtime's forms a dump came in; each form leaves other things out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -52,6 +52,17 @@ pub struct Group {
 }
 
 impl Group {
+    /// The frame to show a person: the stack's own, or the `go` statement where the goroutine runs
+    /// nothing of the service.
+    pub fn culprit(&self) -> Option<&Frame> {
+        let owned = |frame: &&Frame| frame.owner() >= Owner::Dependency;
+        self.stack
+            .culprit()
+            .filter(owned)
+            .or_else(|| self.created_by.as_ref().filter(owned))
+            .or_else(|| self.stack.culprit())
+    }
+
     /// The lock most of them wait at, with the number of waiters.
     pub fn main_lock(&self) -> Option<(u64, u64)> {
         self.locks
