@@ -628,8 +628,8 @@ impl Walk<'_, '_> {
                 let states = self.result_of_receiver(id, states);
                 return (told(&states, Fate::Failed), told(&states, Fate::Succeeded));
             }
-            "is_success" => return (as_status(&states, Fate::Succeeded), as_status(&states, Fate::Failed)),
-            "is_client_error" | "is_server_error" => {
+            "is_success" if self.is_http_status(id) => return (as_status(&states, Fate::Succeeded), as_status(&states, Fate::Failed)),
+            "is_client_error" | "is_server_error" if self.is_http_status(id) => {
                 return (classified(as_status(&states, Fate::Failed)), classified(states));
             }
             _ => {}
@@ -648,6 +648,15 @@ impl Walk<'_, '_> {
             return (told(&tried, Fate::Succeeded), told(&tried, Fate::Failed));
         }
         (states.clone(), states)
+    }
+
+    /// `response.status().is_success()`, or a `status` in a file that knows HTTP.
+    fn is_http_status(&self, call: NodeId) -> bool {
+        let view = self.view;
+        view.tree.receiver(call).is_some_and(|r| {
+            let text = view.tree.text_of(r);
+            text.ends_with(".status()") || text == "status" && ["reqwest", "hyper", "http"].iter().any(|i| view.imports_any(i))
+        })
     }
 
     fn result_of_receiver(&mut self, id: NodeId, states: States) -> States {

@@ -1,4 +1,4 @@
-use super::{is_remote, retries};
+use super::{is_remote, retries, waits_for_a_state};
 use crate::facts::delay::Wait;
 use crate::facts::loops::Bound;
 use crate::facts::{Traits, View};
@@ -117,6 +117,9 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     for (facts, operation) in retries(view) {
         let Some((site, delay)) = &facts.delay else { continue };
         if matches!(site.wait, Wait::Tick | Wait::Helper) || delay.is_random || site.duration.is_none() {
+            continue;
+        }
+        if waits_for_a_state(view, facts.node) {
             continue;
         }
         if facts.attempts.is_some_and(|n| n <= 2) || delay.constant_ms.is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms)) {

@@ -1,4 +1,4 @@
-use crate::facts::words::{BOUND, STOP, has_any};
+use crate::facts::words::{BOUND, STOP, has_any, has_word};
 use crate::facts::{View, compact, delay};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
@@ -68,7 +68,7 @@ success leaves the loop and failure goes round. A loop with a count or clock and
 passed over, as is one that does other work when the lock is taken.
 
 ## Known false alarms
-File locks and locks of other processes, which cannot be waited for.
+Locks of other processes behind a name that does not say so.
 "#,
     check,
 };
@@ -95,7 +95,9 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             .any(|site| site.duration.is_some_and(|d| delay::milliseconds(view, d, 0).is_some()));
         let bounded = has_any(text, &["attempt", "retries", "tries", "deadline", "elapsed", "timeout", "done()"])
             || crate::facts::flow::condition(view, loop_node).is_some_and(|c| !tree.within(call, c) && has_any(tree.text_of(c), BOUND) && has_any(tree.text_of(c), STOP));
-        if bounded && !fixed {
+        // Other processes' locks cannot be waited for within a bound.
+        let is_file = has_word(&lock, &["file", "flock", "lockfile", "fd", "filelock"]);
+        if bounded && (!fixed || is_file) {
             continue;
         }
         let how = if fixed { "with a fixed pause" } else { "without a bound" };

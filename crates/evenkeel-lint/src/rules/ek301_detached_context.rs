@@ -1,4 +1,4 @@
-use crate::facts::words::has_any;
+use crate::facts::words::{has_any, has_word};
 use crate::facts::{View, compact, context, summary::Summary};
 use crate::finding::{Edit, Finding, Fix, Level};
 use crate::rule::{Rule, Sink, Standing};
@@ -138,6 +138,11 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
             Kind::Closure if ancestor != owner => return true,
             Kind::Call if ancestor != call => {
                 let name = view.tree.callee(ancestor).map_or("", |c| tree.text_of(c));
+                let last = name.rsplit('.').next().unwrap_or(name);
+                // What is made here lives longer than the call that makes it.
+                if has_word(last, &["conn", "listener", "session", "watcher"]) {
+                    return true;
+                }
                 if has_any(name, DELIBERATE) || has_any(name, &["log", "slog", "warn", "info", "debug", "error", "trace", "print", "metric", "diag", "monitor", "stats", "telemetry", "record", "observe", "withoutcancel", "withcancel", "errgroup", "signal.", "newserver"]) {
                     return true;
                 }

@@ -71,6 +71,13 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if !is_unbounded {
             continue;
         }
+        // One of two kinds of channel, by a setting: somebody chose.
+        let chosen = tree.ancestors(call).take(6).any(|a| {
+            matches!(tree.kind(a), Kind::Switch | Kind::If) && has_any(tree.text_of(a), &["bounded(", "channel("]) && tree.text_of(a).matches("bounded").count() > 1
+        });
+        if chosen {
+            continue;
+        }
         // The statement names what the channel carries.
         let statement = tree.ancestors(call).find(|&a| matches!(tree.kind(a), Kind::Let | Kind::Assign | Kind::KeyValue | Kind::Return));
         let text = statement.map_or("", |s| tree.text_of(s));

@@ -122,6 +122,15 @@ fn retries<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v LoopFacts, &'v O
     })
 }
 
+/// Whether the function around a loop says that it waits for something to come up: a poll, whose
+/// failures are answers.
+fn waits_for_a_state(view: &View<'_>, node: crate::syntax::NodeId) -> bool {
+    view.function_summary(node).is_some_and(|s| {
+        let first = crate::facts::words::split_words(&s.name).next().unwrap_or("");
+        ["wait", "await", "poll", "until"].iter().any(|w| first.eq_ignore_ascii_case(w))
+    })
+}
+
 /// Whether the retried operation leaves the machine: by its name, or because the package's function
 /// of that name calls something that does.
 fn is_remote(operation: Remote, name: &str, index: &Index, package: &str) -> bool {
