@@ -1,4 +1,4 @@
-use super::{is_remote, retries, waits_for_a_state};
+use super::{is_remote, retries, stays_on_this_machine, waits_for_a_state};
 use crate::facts::delay::Wait;
 use crate::facts::loops::Bound;
 use crate::facts::{Traits, View};
@@ -119,7 +119,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if matches!(site.wait, Wait::Tick | Wait::Helper) || delay.is_random || site.duration.is_none() {
             continue;
         }
-        if waits_for_a_state(view, facts.node) {
+        if waits_for_a_state(view, facts.node) || stays_on_this_machine(view, facts.node) {
             continue;
         }
         if facts.attempts.is_some_and(|n| n <= 2) || delay.constant_ms.is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms)) {

@@ -1,5 +1,5 @@
 use super::ek101_retry_without_jitter::{HERD_MS, SCHEDULE_MS};
-use super::{is_remote, retries, waits_for_a_state};
+use super::{is_remote, retries, stays_on_this_machine, waits_for_a_state};
 use crate::facts::View;
 use crate::facts::delay::Wait;
 use crate::finding::{Finding, Level};
@@ -102,7 +102,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if matches!(site.wait, Wait::Tick | Wait::Helper) || !delay.is_constant || delay.grows.is_some() || delay.is_random {
             continue;
         }
-        if waits_for_a_state(view, facts.node) {
+        if waits_for_a_state(view, facts.node) || stays_on_this_machine(view, facts.node) {
             continue;
         }
         if facts.attempts.is_some_and(|n| n <= 2) || delay.constant_ms.is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms)) {

@@ -93,6 +93,9 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             .filter(|&id| tree.kind(id) == Kind::Call)
             .filter_map(|id| delay::site(view, id))
             .any(|site| site.duration.is_some_and(|d| delay::milliseconds(view, d, 0).is_some()));
+        if has_any(text, &["<-"]) {
+            continue;
+        }
         let bounded = has_any(text, &["attempt", "retries", "tries", "deadline", "elapsed", "timeout", "done()"])
             || crate::facts::flow::condition(view, loop_node).is_some_and(|c| !tree.within(call, c) && has_any(tree.text_of(c), BOUND) && has_any(tree.text_of(c), STOP));
         // Other processes' locks cannot be waited for within a bound.

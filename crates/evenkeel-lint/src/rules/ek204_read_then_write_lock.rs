@@ -314,6 +314,10 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
             if !writes || looks_again {
                 continue;
             }
+            // A lock of its own keeps others out meanwhile.
+            if has_any(&tree.text[tree.get(function).start as usize..tree.get(write.call).start as usize], &[".lock()"]) {
+                continue;
+            }
             if far_apart(view, read.call, write.call) || !inserts_identity(view, function, write.call) {
                 continue;
             }

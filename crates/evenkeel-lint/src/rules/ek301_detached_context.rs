@@ -149,7 +149,7 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
             }
             Kind::Assign | Kind::Let => {
                 let target = crate::facts::targets(tree, ancestor).next().map_or("", |t| tree.text_of(t));
-                if target.contains('.') || has_any(target, &["bg", "background", "detach", "cleanup", "shutdown", "parent", "base", "root"]) {
+                if target.contains('.') || has_any(target, &["bg", "background", "detach", "cleanup", "shutdown", "parent", "base", "root", "restored"]) {
                     return true;
                 }
                 if derived_for_later(view, ancestor) {

@@ -131,6 +131,11 @@ fn waits_for_a_state(view: &View<'_>, node: crate::syntax::NodeId) -> bool {
     })
 }
 
+/// Whether the function around a loop speaks of the loopback interface.
+fn stays_on_this_machine(view: &View<'_>, node: crate::syntax::NodeId) -> bool {
+    crate::facts::words::has_any(view.tree.text_of(view.scope(node)), &["localhost", "127.0.0.1", "unix socket", "named pipe", "\"unix\""])
+}
+
 /// Whether the retried operation leaves the machine: by its name, or because the package's function
 /// of that name calls something that does.
 fn is_remote(operation: Remote, name: &str, index: &Index, package: &str) -> bool {
