@@ -599,7 +599,7 @@ impl Walk<'_, '_> {
             let tried = self.try_operation(value, states);
             (told(&tried, Fate::Succeeded), told(&tried, Fate::Failed))
         } else if has_any(text, &["statuscode", "status()"]) {
-            let good = has_any(tree.text_of(other), &["ok", "200", "201", "202", "204", "created", "accepted", "nocontent"]);
+            let good = tree.text_of(other) == "2" || has_any(tree.text_of(other), &["ok", "200", "201", "202", "204", "created", "accepted", "nocontent"]);
             if good {
                 (as_status(&states, Fate::Succeeded), as_status(&states, Fate::Failed))
             } else {

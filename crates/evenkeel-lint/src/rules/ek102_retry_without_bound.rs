@@ -1,7 +1,6 @@
 use crate::facts::delay::Wait;
 use crate::facts::loops::{Bound, LoopKind};
-use crate::facts::words::Remote;
-use crate::facts::{Traits, View};
+use crate::facts::View;
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 
@@ -119,9 +118,6 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             None => finding,
         };
         let finding = finding.help("count the attempts, compare a clock, or end on a context, token or closed channel");
-        let (remote, name) = (operation.remote, operation.name.clone());
-        sink.report_if(finding, move |index, package, _| {
-            remote != Remote::No || index.has(package, &name, Traits::REMOTE) != Some(false)
-        });
+        sink.report(finding);
     }
 }
