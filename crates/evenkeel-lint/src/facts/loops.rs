@@ -284,7 +284,7 @@ fn last_of(path: &str) -> &str {
 }
 
 /// `for x := range things`, `for x in things`: another input each turn.
-fn goes_over_data(view: &View<'_>, node: NodeId) -> bool {
+pub(crate) fn goes_over_data(view: &View<'_>, node: NodeId) -> bool {
     let tree = view.tree;
     let over = match tree.language {
         Language::Go => tree

@@ -247,7 +247,7 @@ fn call_traits(view: &View<'_>, id: NodeId, found: &mut Traits) {
     if is_http(view, id, &path) {
         found.add(Traits::HTTP);
         found.add(Traits::REMOTE);
-    } else if words::remote(&path) == words::Remote::Yes {
+    } else if words::clearly_remote(&path) || has_word(name, &["dial", "connect"]) {
         found.add(Traits::REMOTE);
     }
 }

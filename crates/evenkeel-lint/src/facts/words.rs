@@ -395,6 +395,17 @@ pub(crate) fn remote(path: &str) -> Remote {
     Remote::Unknown
 }
 
+/// Receivers that are network clients whatever is called on them.
+const CLEARLY_REMOTE: &[&str] = &[
+    "client", "http", "grpc", "rpc", "redis", "kafka", "etcd", "consul", "vault", "s3", "gcs", "clientset", "nats", "mongo", "postgres", "stub", "broker",
+];
+
+/// Judges a call inside a helper, where nothing else speaks for it.
+pub(crate) fn clearly_remote(path: &str) -> bool {
+    let Some(at) = path.rfind(['.', ':']) else { return false };
+    has_word(&path[..at], CLEARLY_REMOTE) && !has_word(path, LOCAL_WORDS)
+}
+
 /// Names under which errors are bound in Go.
 pub(crate) fn is_error_name(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);

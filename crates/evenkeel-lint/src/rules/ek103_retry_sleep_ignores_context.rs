@@ -3,7 +3,7 @@ use crate::facts::delay::Wait;
 use crate::facts::loops::{Bound, LoopKind};
 use crate::finding::{Edit, Finding, Fix, Level};
 use crate::rule::{Rule, Sink, Standing};
-use crate::source::Language;
+use crate::source::{Language, Setting};
 use crate::syntax::{Kind, NodeId, Role};
 
 pub(super) const RULE: Rule = Rule {
@@ -96,6 +96,9 @@ In Rust, a future that is dropped as a whole when its token ends.
 };
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
+    if view.setting == Setting::Command {
+        return;
+    }
     for facts in &view.loops {
         if facts.kind == LoopKind::Periodic {
             continue;

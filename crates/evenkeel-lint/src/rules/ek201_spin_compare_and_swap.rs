@@ -103,6 +103,9 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         {
             continue;
         }
+        if crate::facts::loops::goes_over_data(view, loop_node) {
+            continue;
+        }
         if !compare_and_swap::failure_repeats(view, call, loop_node) {
             continue;
         }

@@ -127,6 +127,13 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if !is_unbounded {
             continue;
         }
+        // One of two kinds of channel, by a setting: somebody chose.
+        let chosen = tree.ancestors(call).take(6).any(|a| {
+            matches!(tree.kind(a), Kind::Switch | Kind::If) && has_any(tree.text_of(a), &["bounded(", "channel("]) && tree.text_of(a).matches("bounded").count() > 1
+        });
+        if chosen {
+            continue;
+        }
         // The statement names what the channel carries.
         let statement = tree.ancestors(call).find(|&a| {
             matches!(

@@ -127,6 +127,20 @@ fn retries<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v LoopFacts, &'v O
     })
 }
 
+/// Whether the function around a loop says that it waits for something to come up: a poll, whose
+/// failures are answers.
+fn waits_for_a_state(view: &View<'_>, node: crate::syntax::NodeId) -> bool {
+    view.function_summary(node).is_some_and(|s| {
+        let first = crate::facts::words::split_words(&s.name).next().unwrap_or("");
+        ["wait", "await", "poll", "until"].iter().any(|w| first.eq_ignore_ascii_case(w))
+    })
+}
+
+/// Whether the function around a loop speaks of the loopback interface.
+fn stays_on_this_machine(view: &View<'_>, node: crate::syntax::NodeId) -> bool {
+    crate::facts::words::has_any(view.tree.text_of(view.scope(node)), &["localhost", "127.0.0.1", "unix socket", "named pipe", "\"unix\""])
+}
+
 /// Whether the retried operation leaves the machine: by its name, or because the package's function
 /// of that name calls something that does.
 fn is_remote(operation: Remote, name: &str, index: &Index, package: &str) -> bool {
