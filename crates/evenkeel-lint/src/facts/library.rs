@@ -15,12 +15,7 @@ pub(crate) struct Library {
 }
 
 const fn library(path: &'static str, jitter: bool, cap: bool, bound: bool) -> Library {
-    Library {
-        path,
-        jitter,
-        cap,
-        bound,
-    }
+    Library { path, jitter, cap, bound }
 }
 
 /// The shipped table.
@@ -33,12 +28,7 @@ pub(crate) const LIBRARIES: &[Library] = &[
     library("github.com/avast/retry-go", true, true, true),
     library("github.com/sethvargo/go-retry", false, false, false),
     library("github.com/jpillora/backoff", false, true, false),
-    library(
-        "github.com/eapache/go-resiliency/retrier",
-        false,
-        true,
-        true,
-    ),
+    library("github.com/eapache/go-resiliency/retrier", false, true, true),
     library("github.com/failsafe-go/failsafe-go", false, true, true),
     library("github.com/Rican7/retry", false, false, false),
     library("github.com/lestrrat-go/backoff", true, true, true),
@@ -58,7 +48,6 @@ pub(crate) const LIBRARIES: &[Library] = &[
 /// The library an import path belongs to.
 pub(crate) fn of(path: &str) -> Option<&'static Library> {
     LIBRARIES.iter().find(|l| {
-        path.strip_prefix(l.path)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':', '.']))
+        path.strip_prefix(l.path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':', '.']))
     })
 }

@@ -93,10 +93,7 @@ pub(crate) struct LockPair {
 }
 
 pub(crate) fn lock_pairs(view: &View<'_>) -> Vec<LockPair> {
-    ek206_lock_order::pairs(view)
-        .into_iter()
-        .map(|(_, pair)| pair)
-        .collect()
+    ek206_lock_order::pairs(view).into_iter().map(|(_, pair)| pair).collect()
 }
 
 /// Names on which the file calls `close`.
@@ -108,9 +105,7 @@ pub(crate) fn closed_channels(view: &View<'_>) -> Vec<String> {
 pub(crate) fn merge(findings: &mut Vec<Finding>) {
     let mut kept: Vec<Finding> = Vec::with_capacity(findings.len());
     for finding in findings.drain(..) {
-        let jitter = kept.iter_mut().find(|k| {
-            finding.code == "EK105" && k.code == "EK101" && k.place.line == finding.place.line
-        });
+        let jitter = kept.iter_mut().find(|k| finding.code == "EK105" && k.code == "EK101" && k.place.line == finding.place.line);
         match jitter {
             Some(jitter) => jitter.also.push(finding.code),
             None => kept.push(finding),
