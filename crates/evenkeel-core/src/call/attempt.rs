@@ -8,7 +8,7 @@ use crate::breaker::{Admission, Transition};
 use crate::budget::Withdrawal;
 use crate::counter::Event;
 use crate::outcome::{Class, Outcome};
-use crate::policy::Local;
+use crate::policy::live::Local;
 use crate::stripe::Padded;
 use crate::time::Instant;
 

@@ -43,7 +43,7 @@ use crate::counter::Event;
 use crate::deadline::Deadline;
 use crate::entropy::Entropy;
 use crate::outcome::{Class, Finished, Outcome};
-use crate::policy::{Local, Shared};
+use crate::policy::live::{Local, Shared};
 use crate::rejection::{Reason, Rejection};
 pub use crate::stop::StopReason;
 use crate::stripe::{Padded, Stripe};
