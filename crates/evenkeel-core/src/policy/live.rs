@@ -7,7 +7,7 @@ use crate::breaker::Breaker;
 use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
 use crate::counter::{Counts, Tally};
-use crate::stripe::{Padded, Stripe, Striped};
+use crate::stripe::{Stripe, Striped};
 use crate::time::nanos;
 
 /// A stripe's view of a policy. Its reference count lies on lines of its own, inside the `Arc`: a call
