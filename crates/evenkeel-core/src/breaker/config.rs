@@ -124,8 +124,9 @@ pub struct Probes {
     pub successes: u8,
     /// More failures than this re-open it: 0 to 14. Default 1.
     pub tolerated_failures: u8,
-    /// A probe that has not reported by then counts as a failure, and its place is free again. The call
-    /// machine shortens it to the attempt's timeout and the open interval. Default 10 s.
+    /// A probe that has not reported by then counts as a failure, and its place is free again. Where an
+    /// attempt has a timeout, that is its lease instead; where it has none, choose longer than the slowest
+    /// healthy answer, or the circuit cannot close. Default 10 s.
     pub lease: Duration,
 }
 

@@ -6,7 +6,7 @@ use super::word::{Generation, Kind, ProbeTally, Word};
 use super::{Admission, Breaker, Cause, MAX_PROBES, Transition, refused};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
-use crate::sync::{Protocol, exchange};
+use crate::sync::{Ordering, Protocol, exchange};
 use crate::time::Instant;
 
 /// When to come back while all probes are under way: nobody knows how long they take.
@@ -36,14 +36,14 @@ impl Breaker {
     }
 
     /// Gives a counted probe its lease.
-    pub(super) fn probe(&self, word: Word, now: Instant, attempt_limit: u64) -> Admission {
-        let lease = self
-            .0
-            .config
-            .probes
-            .lease
-            .min(Duration::from_nanos(attempt_limit))
-            .min(self.open_interval(word));
+    pub(super) fn probe(&self, word: Word, now: Instant, attempt_timeout: u64) -> Admission {
+        // An attempt that has a timeout reports by then, dead or alive: revoking it earlier would take a slow
+        // answer for none, and a dependency that is always slow could never come back.
+        let lease = if attempt_timeout == u64::MAX {
+            self.0.config.probes.lease
+        } else {
+            Duration::from_nanos(attempt_timeout)
+        };
         // At least a millisecond, the clock's step: a lease must not expire as it begins.
         let expiry = now + lease.max(Duration::from_millis(1));
         let generation = word.generation();
@@ -74,6 +74,11 @@ impl Breaker {
                 let open = word.next(Kind::Open, word.reopens() + 1, now);
                 Some((open, Cause::ProbesFailed))
             } else if probes.successes >= limits.successes.clamp(1, 15) {
+                // Before the state, so that nobody who sees it closed looks back past this. If the exchange
+                // is lost, nothing reads it before somebody else closes the circuit.
+                self.0
+                    .closed_at
+                    .fetch_max(now.as_nanos(), Ordering::Relaxed);
                 let ramps = !self.0.config.ramp.is_zero();
                 let closed = if ramps {
                     word.next(Kind::Ramping, word.reopens(), now)

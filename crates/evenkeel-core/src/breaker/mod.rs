@@ -93,6 +93,9 @@ struct Shared {
     leases: Leases,
     /// Until when, in nanoseconds, the dependency asked to be left alone. Only ever moves forward.
     hold: AtomicU64,
+    /// When the circuit last closed, in nanoseconds: what came before is another state's. Only ever moves
+    /// forward.
+    closed_at: AtomicU64,
     /// Transitions into closed, open and half-open.
     entered: [AtomicU64; 3],
 }
@@ -102,6 +105,13 @@ struct Shared {
 pub(crate) struct Admission {
     generation: Generation,
     lease: Option<Lease>,
+}
+
+impl Admission {
+    /// Whether it was let through while half-open.
+    pub(crate) const fn is_probe(&self) -> bool {
+        self.lease.is_some()
+    }
 }
 
 /// The right to one attempt. Report its outcome with [`Permit::finish`]; dropped, it hands its place back
@@ -159,6 +169,7 @@ impl Breaker {
             word: AtomicU64::new(Word::BORN.0),
             leases: Leases::new(),
             hold: AtomicU64::new(0),
+            closed_at: AtomicU64::new(0),
             entered: core::array::from_fn(|_| AtomicU64::new(0)),
             config,
         }))
@@ -188,7 +199,7 @@ impl Breaker {
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let word = self.word();
         let closed = matches!(word.kind(), Kind::Closed | Kind::Ramping);
-        let totals = self.0.window.totals(now, self.window_begin(word, now));
+        let totals = self.0.window.totals(now, self.window_begin());
         Snapshot {
             state: state(word.kind()),
             admitted: if word.kind() == Kind::Ramping {
@@ -218,14 +229,14 @@ impl Breaker {
             .filter(|wait| !wait.is_zero())
     }
 
-    /// Admits an attempt or refuses it; either may have moved the circuit. A probe's lease is held to
-    /// `attempt_limit`, in nanoseconds.
+    /// Admits an attempt or refuses it; either may have moved the circuit. A probe's lease is
+    /// `attempt_timeout`, in nanoseconds, where the attempt has one.
     #[inline]
     pub(crate) fn admit(
         &self,
         now: Instant,
         dice: &mut Entropy,
-        attempt_limit: u64,
+        attempt_timeout: u64,
     ) -> (Result<Admission, Rejection>, Option<Transition>) {
         let word = self.word();
         if word.kind() == Kind::Closed {
@@ -237,7 +248,7 @@ impl Breaker {
                 None,
             );
         }
-        self.admit_unless_healthy(now, dice, attempt_limit)
+        self.admit_unless_healthy(now, dice, attempt_timeout)
     }
 
     #[cold]
@@ -245,7 +256,7 @@ impl Breaker {
         &self,
         now: Instant,
         dice: &mut Entropy,
-        attempt_limit: u64,
+        attempt_timeout: u64,
     ) -> (Result<Admission, Rejection>, Option<Transition>) {
         let mut moved = None;
         loop {
@@ -276,7 +287,7 @@ impl Breaker {
                         continue;
                     };
                     moved = Some(transition);
-                    Ok(self.probe(half_open, now, attempt_limit))
+                    Ok(self.probe(half_open, now, attempt_timeout))
                 }
                 Kind::HalfOpen => {
                     if self.0.leases.revoke_expired(word.generation(), now) {
@@ -286,7 +297,7 @@ impl Breaker {
                         continue;
                     }
                     match self.admit_probe(word, now) {
-                        Some(Ok(counted)) => Ok(self.probe(counted, now, attempt_limit)),
+                        Some(Ok(counted)) => Ok(self.probe(counted, now, attempt_timeout)),
                         Some(Err(rejection)) => Err(rejection),
                         None => continue,
                     }
@@ -383,7 +394,7 @@ impl Breaker {
             return Some(Cause::ConsecutiveFailures);
         }
         let rate = config.rate.as_ref()?;
-        let totals = self.0.window.totals(now, self.window_begin(word, now));
+        let totals = self.0.window.totals(now, self.window_begin());
         let enough =
             totals.calls >= u64::from(rate.min_calls) && totals.observed >= rate.min_observed;
         (enough && rate.threshold.reached_by(totals.bad, totals.calls))
@@ -391,11 +402,8 @@ impl Breaker {
     }
 
     /// Where the window of the present closed state begins: what came before it is another state's.
-    fn window_begin(&self, word: Word, now: Instant) -> Instant {
-        if word.generation() == Word::BORN.generation() {
-            return Instant::ZERO;
-        }
-        now.before(Duration::from_millis(word.elapsed_millis(now)))
+    fn window_begin(&self) -> Instant {
+        Instant::from_nanos(self.0.closed_at.load(Ordering::Relaxed))
     }
 
     /// What is left of the open interval, and of the dependency's own wish; zero when it is over.

@@ -384,3 +384,24 @@ fn transitions_are_counted_and_each_has_one_author() {
     bench.call(1_000, Outcome::Success);
     assert_eq!(bench.breaker.snapshot(at(1_000)).entered, [1, 1, 1]);
 }
+
+#[test]
+fn the_rate_rule_sees_failures_half_a_year_after_the_circuit_closed() {
+    let mut bench = Bench::new(by_rate());
+    for call in 0..25 {
+        let _ = bench
+            .admit(call * 100)
+            .map(|permit| permit.finish(at(call * 100), Outcome::Failure));
+    }
+    bench.call(3_600, Outcome::Success);
+    bench.call(3_600, Outcome::Success);
+    // The state word counts milliseconds in 34 bits: the moment before it wraps.
+    let later = 3_600 + (1 << 34) - 1_000;
+    let opened = (0..60).find(|call| {
+        let millis = later + call * 100;
+        bench
+            .admit(millis)
+            .is_ok_and(|permit| permit.finish(at(millis), Outcome::Failure).is_some())
+    });
+    assert!(opened.is_some(), "6 s of nothing but failures");
+}

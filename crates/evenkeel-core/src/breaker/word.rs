@@ -11,7 +11,7 @@
 //! failures in a row while closed; while half-open, three counts of four bits: probes under way,
 //! successes, failures. `since` is when the state began, while half-open when the last probe was let
 //! through. It wraps after half a year: an open circuit that nobody calls for just that long stays open
-//! for one more interval, and nothing else depends on it.
+//! for one more interval, and a ramp may be walked twice; nothing else depends on it.
 
 use crate::time::Instant;
 

@@ -130,7 +130,7 @@ impl Ticket {
     /// [`Ticket::try_fetch`], so that a turn that comes in between is not missed.
     pub fn wake_by(&mut self, waker: &Waker) {
         if let Some(id) = self.id {
-            self.bulkhead.with_queue(|queue| queue.set_waker(id, waker));
+            drop(self.bulkhead.with_queue(|queue| queue.set_waker(id, waker)));
         }
     }
 }
@@ -296,20 +296,22 @@ impl Bulkhead {
     }
 
     fn leave(&self, id: WaiterId) {
-        let waker = self.with_queue(|queue| {
-            if queue.leave(id) {
+        // Of the one who left, to be dropped; or of the next in line, to be woken.
+        let (left, next) = self.with_queue(|queue| {
+            if let Some(waker) = queue.leave(id) {
                 debug_assert!(queue.len() < u32::MAX as usize, "a queue is bounded");
                 update(Protocol::Bulkhead, &self.0.word, |held| {
                     let held = Word(held);
                     Some(Word::new(held.in_use(), held.waiting() - 1).0)
                 });
-                return None;
+                return (waker, None);
             }
             // Its turn had come in the meantime: the slot goes on.
-            queue.fetch(id).then(|| self.pass_on(queue)).flatten()
+            (None, queue.fetch(id).then(|| self.pass_on(queue)).flatten())
         });
-        if let Some(waker) = waker {
-            waker.wake();
+        drop(left);
+        if let Some(next) = next {
+            next.wake();
         }
     }
 

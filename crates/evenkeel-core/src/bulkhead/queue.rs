@@ -1,4 +1,7 @@
 //! Who waits for a slot, in the order in which they came.
+//!
+//! What waking or dropping a waker does is its owner's affair, and may come back here: no waker is woken
+//! or dropped under the lock.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::task::Waker;
@@ -48,19 +51,23 @@ impl Queue {
         self.granted.remove(&id)
     }
 
-    pub(super) fn set_waker(&mut self, id: WaiterId, waker: &Waker) {
-        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == id) {
-            match &mut waiting.waker {
-                Some(known) => known.clone_from(waker),
-                none => *none = Some(waker.clone()),
-            }
+    /// Sets the waker of a waiter; answers the one it had, to be dropped outside the lock.
+    pub(super) fn set_waker(&mut self, id: WaiterId, waker: &Waker) -> Option<Waker> {
+        let waiting = self.waiting.iter_mut().find(|waiting| waiting.id == id)?;
+        if waiting
+            .waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker))
+        {
+            return None;
         }
+        waiting.waker.replace(waker.clone())
     }
 
-    /// Removes a waiter that has not been granted anything.
-    pub(super) fn leave(&mut self, id: WaiterId) -> bool {
-        let at = self.waiting.iter().position(|waiting| waiting.id == id);
-        at.and_then(|at| self.waiting.remove(at)).is_some()
+    /// Removes a waiter that has not been granted anything; answers its waker likewise.
+    pub(super) fn leave(&mut self, id: WaiterId) -> Option<Option<Waker>> {
+        let at = self.waiting.iter().position(|waiting| waiting.id == id)?;
+        self.waiting.remove(at).map(|waiting| waiting.waker)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -104,6 +104,24 @@ fn peer_fault_28_a_waiter_who_leaves_with_a_slot_hands_it_on() {
 }
 
 #[test]
+fn a_waker_may_own_a_ticket_of_the_same_bulkhead() {
+    struct Task(Mutex<Option<Ticket>>);
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+    let bulkhead = bulkhead(1, 4);
+    let _permit = bulkhead.try_acquire().unwrap();
+    let owned = bulkhead.enqueue(at(0)).unwrap();
+    let mut mine = bulkhead.enqueue(at(0)).unwrap();
+    // The queue's waker is the last that holds the task, and the task a ticket: dropping one drops all.
+    mine.wake_by(&Waker::from(Arc::new(Task(Mutex::new(Some(owned))))));
+    drop(mine);
+    assert_eq!(bulkhead.snapshot(at(0)).waiting, 0);
+}
+
+#[test]
 fn the_queue_is_bounded_and_shows_who_has_waited_longest() {
     let bulkhead = bulkhead(1, 2);
     let _permit = bulkhead.try_acquire().unwrap();

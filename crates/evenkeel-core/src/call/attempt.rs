@@ -51,7 +51,7 @@ pub struct AttemptPermit {
     pub(super) holds_slot: bool,
     /// Held for its place among the concurrent extras. On the heap, for the first attempt has none.
     pub(super) withdrawal: Option<Box<Withdrawal>>,
-    pub(super) ended: bool,
+    pub(super) is_judged: bool,
 }
 
 impl AttemptPermit {
@@ -75,7 +75,7 @@ impl AttemptPermit {
 
     /// Ends the attempt; answers the transition of the breaker that this made, if it made one.
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
-        self.end(now, outcome)
+        self.judge(now, outcome)
     }
 
     /// Ends an attempt that nobody waits for any more.
@@ -100,29 +100,46 @@ impl AttemptPermit {
         }
     }
 
-    pub(super) fn end(&mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
-        self.ended = true;
+    /// Its answer was accepted: a probe that waited for more than that would keep the circuit half-open
+    /// for as long as a download takes.
+    pub(super) fn accept(&mut self, now: Instant) -> Option<Transition> {
+        if !self.admission.as_ref()?.is_probe() {
+            return None;
+        }
+        self.settle(now, Outcome::Success)
+    }
+
+    /// Reports the attempt, once, and keeps its slot.
+    pub(super) fn judge(&mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
+        if self.is_judged {
+            return None;
+        }
+        self.is_judged = true;
         drop(self.withdrawal.take());
         let shared = &self.local.shared;
         shared
             .counts
             .of(self.local.stripe)
             .add(Event::outcome(outcome));
-        if self.holds_slot
-            && let Some(bulkhead) = &shared.bulkhead
-        {
-            bulkhead.release();
-        }
-        let (breaker, admission) = (shared.breaker.as_ref()?, self.admission.take()?);
+        self.settle(now, outcome)
+    }
+
+    fn settle(&mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
+        let admission = self.admission.take()?;
+        let breaker = self.local.shared.breaker.as_ref()?;
         breaker.settle(self.local.stripe, admission, now, outcome)
     }
 }
 
 impl Drop for AttemptPermit {
     fn drop(&mut self) {
-        if !self.ended {
-            // An ignored outcome moves nothing that needs the time.
-            self.end(Instant::ZERO, Outcome::Ignored);
+        // An ignored outcome moves nothing that needs the time.
+        self.judge(Instant::ZERO, Outcome::Ignored);
+        if !self.holds_slot {
+            return;
+        }
+        if let Some(bulkhead) = &self.local.shared.bulkhead {
+            bulkhead.release();
         }
     }
 }

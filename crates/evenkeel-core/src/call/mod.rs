@@ -215,13 +215,14 @@ impl Call {
     }
 
     /// The head of an attempt's answer arrived, and it is acceptable: its timeout no longer applies, the
-    /// deadline still does.
-    pub fn on_accepted(&mut self, attempt: AttemptId, _now: Instant) {
-        if let Phase::Running { id, due } = &mut self.phase
-            && *id == attempt
-        {
-            *due = Instant::MAX;
+    /// deadline still does. If it was a probe, it has shown what it was to show.
+    pub fn on_accepted(&mut self, attempt: &mut AttemptPermit, now: Instant) {
+        if let Phase::Running { id, due } = &mut self.phase {
+            if *id == attempt.id {
+                *due = Instant::MAX;
+            }
         }
+        self.transition = attempt.accept(now).or(self.transition);
     }
 
     /// An attempt ended, as `finished` says.
@@ -232,12 +233,24 @@ impl Call {
         now: Instant,
         finished: Finished,
     ) -> Next {
-        self.transition = attempt.end(now, finished.outcome).or(self.transition);
+        self.on_judged(&mut attempt, now, finished)
+    }
+
+    /// An attempt is judged, as `finished` says, and goes on all the same: its answer's body is still to
+    /// come. The permit holds its slot until it is dropped.
+    #[inline]
+    pub fn on_judged(
+        &mut self,
+        attempt: &mut AttemptPermit,
+        now: Instant,
+        finished: Finished,
+    ) -> Next {
+        self.transition = attempt.judge(now, finished.outcome).or(self.transition);
         let Some(class) = finished.class else {
             self.phase = Phase::Over(End::Finished);
             return Next::Done;
         };
-        self.on_failed(&attempt, now, finished, class)
+        self.on_failed(attempt, now, finished, class)
     }
 
     /// Wakes `waker` when a slot is this call's. Only while [`Step::AwaitSlot`] is the step; set it before
@@ -252,6 +265,12 @@ impl Call {
     #[must_use]
     pub const fn deadline(&self) -> Instant {
         self.deadline.at()
+    }
+
+    /// Whether that instant is the caller's, tighter than the policy's own.
+    #[must_use]
+    pub const fn deadline_is_brought(&self) -> bool {
+        self.deadline.is_brought()
     }
 
     /// The failed attempts so far, in order.
@@ -300,26 +319,22 @@ impl Call {
         let shared = &local.shared;
         let timeout = shared.attempt_timeout;
         if let Some(breaker) = &shared.breaker {
-            let (admitted, transition) = breaker.admit(now, &mut self.dice, timeout.min(remaining));
+            let (admitted, transition) = breaker.admit(now, &mut self.dice, timeout);
             self.transition = transition.or(self.transition);
             match admitted {
                 Ok(admitted) => admission = Some(admitted),
                 Err(rejection) => return self.refuse(rejection, holds_slot),
             }
         }
-        if let Some(bulkhead) = &shared.bulkhead
-            && !holds_slot
-            && !bulkhead.acquire()
-        {
+        let bulkhead = shared.bulkhead.as_ref().filter(|_| !holds_slot);
+        if let Some(full) = bulkhead.filter(|bulkhead| !bulkhead.acquire()) {
             // What was admitted was not attempted: a probe's place is free again.
             if let (Some(breaker), Some(admission)) = (&shared.breaker, admission) {
                 breaker.settle(local.stripe, admission, now, Outcome::Ignored);
             }
-            return match bulkhead.enqueue(now) {
+            return match full.enqueue(now) {
                 Ok(ticket) => {
-                    let wait = bulkhead
-                        .config()
-                        .wait_within(Duration::from_nanos(remaining));
+                    let wait = full.config().wait_within(Duration::from_nanos(remaining));
                     self.phase = Phase::Queued(Box::new(Queued {
                         ticket,
                         until: now + wait,
@@ -359,7 +374,7 @@ impl Call {
             admission,
             holds_slot: shared.bulkhead.is_some(),
             withdrawal,
-            ended: false,
+            is_judged: false,
             local,
         })
     }

@@ -23,11 +23,96 @@ fn an_accepted_answer_is_no_longer_subject_to_the_attempts_timeout() {
     config.attempt_timeout = Some(Duration::from_millis(100));
     let policy = Policy::new(config, "test", 1);
     let mut call = policy.begin(at(0), CallHint::new(1));
-    let permit = attempt(&mut call, 0);
+    let mut permit = attempt(&mut call, 0);
     assert!(matches!(call.poll(at(50)), Step::WaitUntil(until) if until == at(100)));
-    call.on_accepted(permit.id(), at(60));
+    call.on_accepted(&mut permit, at(60));
     assert!(matches!(call.poll(at(200)), Step::WaitUntil(until) if until == at(1000)));
     assert!(matches!(call.poll(at(1000)), Step::TimedOut));
+}
+
+/// A circuit that one failure opened for a second; one probe closes it.
+fn half_open_after_a_second(attempt_timeout: Duration) -> Policy {
+    let mut config = Config::new(Duration::from_secs(30));
+    config.attempt_timeout = Some(attempt_timeout);
+    let mut breaker = breaker::Config::classic();
+    breaker.consecutive = Some(1);
+    breaker.open.initial = Duration::from_secs(1);
+    config.breaker = Some(breaker);
+    let policy = Policy::new(config, "test", 1);
+    let mut call = policy.begin(at(0), CallHint::new(1));
+    let permit = attempt(&mut call, 0);
+    call.on_finished(permit, at(0), Finished::failed(Class::Transient));
+    policy
+}
+
+fn circuit(policy: &Policy, millis: u64) -> breaker::State {
+    policy.snapshot(at(millis)).breaker.unwrap().state
+}
+
+#[test]
+fn a_dependency_that_is_slow_but_within_its_timeout_closes_the_circuit() {
+    let policy = half_open_after_a_second(Duration::from_secs(20));
+    let mut call = policy.begin(at(1_000), CallHint::new(2));
+    let probe = attempt(&mut call, 1_000);
+    let mut other = policy.begin(at(7_000), CallHint::new(3));
+    assert!(
+        matches!(other.poll(at(7_000)), Step::Reject(_)),
+        "the probe is still out"
+    );
+    call.on_finished(probe, at(8_000), Finished::success());
+    assert_eq!(circuit(&policy, 8_000), breaker::State::Closed);
+}
+
+#[test]
+fn an_accepted_probe_has_shown_what_it_was_to_show() {
+    let policy = half_open_after_a_second(Duration::from_secs(5));
+    let mut call = policy.begin(at(1_000), CallHint::new(2));
+    let mut probe = attempt(&mut call, 1_000);
+    call.on_accepted(&mut probe, at(1_100));
+    assert_eq!(circuit(&policy, 1_100), breaker::State::Closed);
+    probe.finish(at(600_000), Outcome::Failure);
+    assert_eq!(
+        circuit(&policy, 600_000),
+        breaker::State::Closed,
+        "judged once"
+    );
+}
+
+#[test]
+fn a_probe_of_a_caller_in_a_hurry_says_nothing_about_the_dependency() {
+    let policy = half_open_after_a_second(Duration::from_secs(10));
+    let hint = CallHint {
+        deadline: Some(at(1_050)),
+        ..CallHint::new(2)
+    };
+    let mut hurried = policy.begin(at(1_000), hint);
+    let probe = attempt(&mut hurried, 1_000);
+    // Another caller, before the first one's timer has fired.
+    drop(policy.begin(at(1_050), CallHint::new(3)).poll(at(1_050)));
+    assert!(matches!(hurried.poll(at(1_051)), Step::TimedOut));
+    assert_eq!(probe.abandon(at(1_051), false), None);
+    assert_eq!(policy.snapshot(at(1_051)).breaker.unwrap().reopens, 0);
+}
+
+#[test]
+fn a_judged_attempt_holds_its_slot_until_its_permit_is_dropped() {
+    let mut config = Config::new(Duration::from_secs(1));
+    config.bulkhead = Some(bulkhead::Config::new(NonZeroU32::MIN));
+    let policy = Policy::new(config, "test", 1);
+    let mut call = policy.begin(at(0), CallHint::new(1));
+    let mut permit = attempt(&mut call, 0);
+    let next = call.on_judged(&mut permit, at(1), Finished::failed(Class::Fatal));
+    assert_eq!(next, Next::Failed(StopReason::NotRetryable));
+    let snapshot = policy.snapshot(at(1));
+    assert_eq!(
+        (
+            snapshot.tally.in_flight(),
+            snapshot.bulkhead.unwrap().in_use
+        ),
+        (0, 1)
+    );
+    drop(permit);
+    assert_eq!(policy.snapshot(at(2)).bulkhead.unwrap().in_use, 0);
 }
 
 #[test]

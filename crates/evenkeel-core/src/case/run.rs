@@ -253,9 +253,11 @@ impl Actor<'_> {
 
     /// Ends the call from outside: its attempt, if one runs, is dropped.
     fn hang_up(&mut self, stage: &mut Stage, why: &str, unwinding: bool) {
-        if let Play::Runs { attempt, .. } = &mut self.play
-            && let Some(Attempt { permit, .. }) = attempt.take()
-        {
+        let running = match &mut self.play {
+            Play::Runs { attempt, .. } => attempt.take(),
+            Play::Waits | Play::Over => None,
+        };
+        if let Some(Attempt { permit, .. }) = running {
             stage.say(
                 &self.script.name,
                 format!("attempt {} abandoned", permit.id()),

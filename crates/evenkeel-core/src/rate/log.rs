@@ -84,9 +84,8 @@ impl Log {
 
     /// Drops what has left its period.
     fn forget(&mut self, now: u64) {
-        while let Some(oldest) = self.entries.front()
-            && oldest.saturating_add(self.per) <= now
-        {
+        let has_left = |oldest: &u64| oldest.saturating_add(self.per) <= now;
+        while self.entries.front().is_some_and(has_left) {
             self.entries.pop_front();
         }
     }
