@@ -19,7 +19,7 @@ use crate::upstream::{ExchangeError, Link};
 use evenkeel::core::call::StopReason;
 use evenkeel::core::outcome::{Finished, Outcome};
 use evenkeel::core::rejection::{Reason, Rejection};
-use evenkeel::{Attempt, CallError, CallOptions, OpenAttempt};
+use evenkeel::{Attempt, CallError, CallOptions, OpenAttempt, Opened};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -38,7 +38,7 @@ pub(crate) struct Forwarded {
 pub(crate) struct Answer {
     pub(crate) response: Response<Incoming>,
     pub(crate) lease: Lease,
-    /// None once the policy has judged the attempt: an answer that is a failure.
+    /// Holds the attempt's slot until the body has ended, whatever the verdict on its head.
     pub(crate) open: Option<Open>,
 }
 
@@ -200,12 +200,15 @@ pub(crate) async fn forward(
             *finished
         }
     };
-    let called = upstream
+    let Opened { result, open } = upstream
         .dependency
         .call_open(options, judge, operation)
         .await;
-    match called {
-        Ok(((response, lease), open)) => Forwarded {
+    let open = open.map(|attempt| Open {
+        attempt: Some(attempt),
+    });
+    match result {
+        Ok((response, lease)) => Forwarded {
             fate: if attempts > 1 {
                 Fate::SuccessAfterRetry
             } else {
@@ -214,14 +217,14 @@ pub(crate) async fn forward(
             result: Ok(Answer {
                 response,
                 lease,
-                open: Some(Open { attempt: open }),
+                open,
             }),
         },
-        Err(error) => failed(error, outgoing),
+        Err(error) => failed(error, open, outgoing),
     }
 }
 
-fn failed(error: CallError<AttemptError>, outgoing: &Outgoing) -> Forwarded {
+fn failed(error: CallError<AttemptError>, open: Option<Open>, outgoing: &Outgoing) -> Forwarded {
     let said = error.to_string();
     let fate = fate(error.report().stop_reason(), outgoing);
     match error {
@@ -233,7 +236,7 @@ fn failed(error: CallError<AttemptError>, outgoing: &Outgoing) -> Forwarded {
             result: Ok(Answer {
                 response,
                 lease,
-                open: None,
+                open,
             }),
         },
         CallError::Operation {

@@ -378,6 +378,15 @@ fn an_open_breaker_refuses_says_when_to_come_back_and_lets_nothing_through() {
 
 #[test]
 fn a_slot_is_held_until_the_body_has_ended_and_a_full_bulkhead_refuses() {
+    a_slow_body_holds_its_slot(200);
+}
+
+#[test]
+fn the_slot_of_a_failed_answer_is_held_until_its_body_has_ended_too() {
+    a_slow_body_holds_its_slot(500);
+}
+
+fn a_slow_body_holds_its_slot(status: u16) {
     let (reached, arrivals) = channel();
     let reached = Mutex::new(reached);
     let (go, gone) = channel::<()>();
@@ -390,7 +399,9 @@ fn a_slot_is_held_until_the_body_has_ended_and_a_full_bulkhead_refuses() {
             }
             stream
                 .get_mut()
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+                .write_all(
+                    format!("HTTP/1.1 {status} X\r\nContent-Length: 8\r\n\r\nhalf").as_bytes(),
+                )
                 .unwrap();
             reached.lock().unwrap().send(()).unwrap();
             let _ = gone.lock().unwrap().recv_timeout(PATIENCE);
@@ -406,7 +417,7 @@ fn a_slot_is_held_until_the_body_has_ended_and_a_full_bulkhead_refuses() {
     slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(
         slow.head().status(),
-        200,
+        status,
         "its head is here, its body is not"
     );
     arrivals.recv_timeout(PATIENCE).unwrap();

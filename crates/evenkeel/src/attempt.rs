@@ -38,7 +38,7 @@ impl Attempt {
     }
 }
 
-/// An attempt that goes on: its answer was accepted, and its slot is held until it is over.
+/// An attempt that goes on after its answer was judged: its slot is held until it is over.
 ///
 /// An answer whose head has arrived is not an answer whose body has. Keep this beside the body and end it
 /// with [`OpenAttempt::finish`]. Dropped, it ends as an attempt does whose caller left: held against the

@@ -10,7 +10,7 @@ use evenkeel_core::policy::{Config, Policy, Snapshot};
 
 use crate::attempt::{Attempt, OpenAttempt};
 use crate::clock::Clock;
-use crate::drive::{Drive, Ended, History, How, Plan};
+use crate::drive::{Drive, Ended, How, Plan};
 use crate::error::{CallError, Report};
 use crate::fallback::WithFallback;
 use crate::local;
@@ -71,6 +71,16 @@ pub struct CallOptions {
     pub within: Option<Duration>,
     /// The call's dice. None: its thread's.
     pub seed: Option<u64>,
+}
+
+/// What [`Dependency::call_open`] answers.
+#[derive(Debug)]
+#[must_use = "dropping it ends the attempt"]
+pub struct Opened<T, E> {
+    /// As [`Dependency::call_with`] has it.
+    pub result: Result<T, CallError<E>>,
+    /// The attempt whose result that is; none if it was abandoned, or there was none.
+    pub open: Option<OpenAttempt>,
 }
 
 impl CallOptions {
@@ -173,7 +183,7 @@ impl Dependency {
             false,
         );
         let ended = Drive::new(&self.0, plan, once, retry_any_error).await;
-        self.settle(ended).map(|(value, _)| value)
+        self.settle(ended)
     }
 
     /// Calls `operation`, judging each attempt's result by `classify`.
@@ -198,15 +208,11 @@ impl Dependency {
     {
         let plan = self.plan(options, false);
         self.settle(Drive::new(&self.0, plan, operation, classify).await)
-            .map(|(value, _)| value)
     }
 
-    /// The same for answers that go on after they are accepted, as an HTTP response whose body is still to
-    /// come. Beside an accepted answer comes its attempt, still open: its slot is held until
-    /// [`OpenAttempt::finish`] or its drop. Beside an answer that was classed as failed comes none.
-    ///
-    /// # Errors
-    /// As [`call`](Self::call).
+    /// The same for answers that go on after they are judged, as an HTTP response whose body is still to
+    /// come: beside the result comes its attempt, still open, whose slot is held until
+    /// [`OpenAttempt::finish`] or its drop.
     ///
     /// # Cancel safety
     /// As [`call`](Self::call).
@@ -215,14 +221,19 @@ impl Dependency {
         options: CallOptions,
         classify: C,
         operation: F,
-    ) -> Result<(T, Option<OpenAttempt>), CallError<E>>
+    ) -> Opened<T, E>
     where
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         C: Fn(&Result<T, E>) -> Finished,
     {
         let plan = self.plan(options, true);
-        self.settle(Drive::new(&self.0, plan, operation, classify).await)
+        let mut ended = Drive::new(&self.0, plan, operation, classify).await;
+        let permit = ended.permit.take();
+        Opened {
+            open: permit.map(|permit| OpenAttempt::new(self.clone(), permit)),
+            result: self.settle(ended),
+        }
     }
 
     /// Answers with `fallback` where a call fails through no fault of its caller.
@@ -259,45 +270,37 @@ impl Dependency {
         }
     }
 
-    fn settle<T, E>(
-        &self,
-        ended: Ended<Result<T, E>>,
-    ) -> Result<(T, Option<OpenAttempt>), CallError<E>> {
-        let (how, History { attempts, ran }) = match ended {
-            Ended::Answered(Ok(value), permit) => {
-                return Ok((
-                    value,
-                    permit.map(|permit| OpenAttempt::new(self.clone(), permit)),
-                ));
-            }
-            // Its attempt, if it stays open, is over with this: an error has no body to wait for.
-            Ended::Answered(Err(error), _) => {
-                let report = Report::new(self.0.name.clone(), Vec::new(), Duration::ZERO);
-                return Err(CallError::Operation { error, report });
-            }
-            Ended::Unanswered(how, history) => (how, history),
-        };
-        let report = Report::new(self.0.name.clone(), attempts, ran);
+    fn settle<T, E>(&self, ended: Ended<Result<T, E>>) -> Result<T, CallError<E>> {
+        let Ended { how, history, .. } = ended;
+        let report = || Report::new(self.0.name.clone(), history);
         Err(match how {
-            How::Failed(Some(Ok(value)), _) => return Ok((value, None)),
+            How::Answered(Ok(value)) | How::Failed(Some(Ok(value)), _) => return Ok(value),
+            How::Answered(Err(error)) => CallError::Operation {
+                error,
+                report: report(),
+            },
             How::Failed(Some(Err(error)), reason) => CallError::Operation {
                 error,
-                report: report.stopped(reason),
+                report: report().stopped(reason),
             },
             How::Failed(None, reason) => CallError::AttemptTimedOut {
-                report: report.stopped(reason),
+                report: report().stopped(reason),
             },
-            How::Rejected(rejection) => CallError::Rejected { rejection, report },
+            How::Rejected(rejection) => CallError::Rejected {
+                rejection,
+                report: report(),
+            },
             How::DeadlineExceeded => CallError::DeadlineExceeded {
-                report: report.with_attempt_in_flight(),
+                report: report().with_attempt_in_flight(),
             },
         })
     }
 }
 
+/// Nobody can tell what an error of unknown kind did, so what is not idempotent is not tried again.
 fn retry_any_error<T, E>(result: &Result<T, E>) -> Finished {
     match result {
         Ok(_) => Finished::success(),
-        Err(_) => Finished::failed(Class::Transient),
+        Err(_) => Finished::failed(Class::Ambiguous),
     }
 }

@@ -35,16 +35,17 @@ pub(crate) struct Plan {
 }
 
 /// How a call ended.
-pub(crate) enum Ended<R> {
-    /// With an acceptable answer; its permit is there if the attempt stays open.
-    Answered(R, Option<AttemptPermit>),
-    /// Otherwise.
-    Unanswered(How<R>, History),
+pub(crate) struct Ended<R> {
+    pub(crate) how: How<R>,
+    /// The last attempt's, if it stays open.
+    pub(crate) permit: Option<AttemptPermit>,
+    pub(crate) history: History,
 }
 
-/// What a call that was not answered leaves to tell.
 pub(crate) enum How<R> {
-    /// A failed attempt's result; none if that attempt was abandoned.
+    /// With an acceptable answer.
+    Answered(R),
+    /// With a failed attempt's result; none if that attempt was abandoned.
     Failed(Option<R>, StopReason),
     Rejected(Rejection),
     DeadlineExceeded,
@@ -54,6 +55,8 @@ pub(crate) enum How<R> {
 pub(crate) struct History {
     pub(crate) attempts: Vec<AttemptRecord>,
     pub(crate) ran: Duration,
+    /// Whether the deadline was the caller's, tighter than the policy's own.
+    pub(crate) hurried: bool,
 }
 
 pin_project! {
@@ -137,33 +140,26 @@ where
             *this.began = began;
             *this.live = Live::Call(inner.policy.begin(began, hint));
         }
-        let (how, ended) = loop {
+        let (how, permit, ended) = loop {
             // Polled again after its end: there is nothing more to come.
             let Live::Call(call) = this.live else {
                 return Poll::Pending;
             };
-            match this
-                .attempt
-                .as_mut()
-                .as_pin_mut()
-                .map(|running| running.poll(cx))
-            {
-                Some(Poll::Ready((result, permit))) => {
+            let running = this.attempt.as_mut().as_pin_mut();
+            match running.map(|running| running.poll(cx, this.classify)) {
+                Some(Poll::Ready((result, finished))) => {
                     let ended = *now.insert(inner.clock.now());
+                    let permit = take_permit(this.attempt.as_mut());
                     this.attempt.set(None);
                     *this.asleep = false;
-                    let finished = (this.classify)(&result);
-                    if finished.class.is_none() && this.plan.stays_open {
-                        *this.live = Live::Over;
-                        return Poll::Ready(Ended::Answered(result, permit));
-                    }
-                    match report(inner, call, permit, ended, finished) {
+                    let goes_on = this.plan.stays_open;
+                    let (next, open) = report(inner, call, permit, ended, finished, goes_on);
+                    match next {
                         Next::Wait => *this.last = Some(result),
-                        Next::Done => {
-                            *this.live = Live::Over;
-                            return Poll::Ready(Ended::Answered(result, None));
+                        Next::Done => break (How::Answered(result), open, ended),
+                        Next::Failed(reason) => {
+                            break (How::Failed(Some(result), reason), open, ended);
                         }
-                        Next::Failed(reason) => break (How::Failed(Some(result), reason), ended),
                     }
                 }
                 Some(Poll::Pending) if *this.asleep => {
@@ -184,8 +180,10 @@ where
                     // Superseded: what it holds, a connection perhaps, is free again.
                     *this.last = None;
                     let (number, remaining) = (permit.id().number(), permit.due().since(at));
-                    let guard = Guard::new(inner, permit);
+                    let mut guard = Guard::new(inner, permit);
+                    guard.running = true;
                     let future = (this.operation)(Attempt { number, remaining });
+                    guard.running = false;
                     this.attempt.set(Some(Running { future, guard }));
                     continue;
                 }
@@ -196,16 +194,19 @@ where
                     let permit = take_permit(this.attempt.as_mut());
                     // The future first: its slot is free when it is really gone.
                     this.attempt.set(None);
-                    match report(inner, call, permit, at, Finished::timed_out()) {
-                        Next::Failed(reason) => break (How::Failed(None, reason), at),
+                    let timed_out = Finished::timed_out();
+                    match report(inner, call, permit, at, timed_out, false).0 {
+                        Next::Failed(reason) => break (How::Failed(None, reason), None, at),
                         Next::Wait | Next::Done => continue,
                     }
                 }
-                Step::Reject(rejection) => break (How::Rejected(rejection), at),
-                Step::GiveUp(reason) => break (How::Failed(this.last.take(), reason), at),
+                Step::Reject(rejection) => break (How::Rejected(rejection), None, at),
+                Step::GiveUp(reason) => {
+                    break (How::Failed(this.last.take(), reason), None, at);
+                }
                 Step::TimedOut => {
                     this.attempt.set(None);
-                    break (How::DeadlineExceeded, at);
+                    break (How::DeadlineExceeded, None, at);
                 }
             };
             sleep_until(this.timer.as_mut(), inner.clock.timer(until));
@@ -216,26 +217,37 @@ where
         let mut history = History {
             attempts: Vec::new(),
             ran: ended.since(*this.began),
+            hurried: false,
         };
         if let Live::Call(call) = this.live {
             history.attempts = call.take_failed_attempts();
+            history.hurried = call.deadline_is_brought();
         }
         *this.live = Live::Over;
-        Poll::Ready(Ended::Unanswered(how, history))
+        Poll::Ready(Ended {
+            how,
+            permit,
+            history,
+        })
     }
 }
 
 impl<Fut: Future> Running<'_, Fut> {
+    /// Polls the attempt, and judges its result if there is one.
     fn poll(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<(Fut::Output, Option<AttemptPermit>)> {
+        classify: &impl Fn(&Fut::Output) -> Finished,
+    ) -> Poll<(Fut::Output, Finished)> {
         let this = self.project();
         this.guard.running = true;
-        let polled = this.future.poll(cx);
+        let polled = this.future.poll(cx).map(|result| {
+            let finished = classify(&result);
+            (result, finished)
+        });
         // Not reached by a panic: the guard then knows whose fault it is.
         this.guard.running = false;
-        polled.map(|result| (result, this.guard.take()))
+        polled
     }
 }
 
@@ -245,7 +257,7 @@ fn take_permit<Fut>(attempt: Pin<&mut Option<Running<'_, Fut>>>) -> Option<Attem
         .and_then(|running| running.project().guard.take())
 }
 
-/// Tells the machine that an attempt ended.
+/// Tells the machine how an attempt ended; answers its permit if it `goes_on` all the same.
 #[inline]
 fn report(
     inner: &Inner,
@@ -253,13 +265,20 @@ fn report(
     permit: Option<AttemptPermit>,
     at: Instant,
     finished: Finished,
-) -> Next {
-    let Some(permit) = permit else {
-        return Next::Done;
+    goes_on: bool,
+) -> (Next, Option<AttemptPermit>) {
+    let Some(mut permit) = permit else {
+        return (Next::Done, None);
     };
-    let next = call.on_finished(permit, at, finished);
+    let next = if goes_on && finished.class.is_none() {
+        call.on_accepted(&mut permit, at);
+        Next::Done
+    } else {
+        call.on_judged(&mut permit, at, finished)
+    };
     telemetry::transition(inner, call.take_transition());
-    next
+    // One that is tried again is over: its slot is free for its successor.
+    (next, (goes_on && next != Next::Wait).then_some(permit))
 }
 
 /// Sets the timer, which is registered once and moved only if it must fire at another time.

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use evenkeel_core::call::{AttemptRecord, StopReason};
 use evenkeel_core::outcome::{Outcome, Sent};
-use evenkeel_core::rejection::Rejection;
+use evenkeel_core::rejection::{Reason, Rejection};
+
+use crate::drive;
 
 /// Why a call did not succeed.
 #[derive(Debug)]
@@ -63,16 +65,24 @@ struct History {
     attempts: Vec<AttemptRecord>,
     stop: Option<StopReason>,
     ran: Duration,
+    /// Whether the deadline was the caller's, tighter than the policy's own.
+    hurried: bool,
     in_flight: bool,
 }
 
 impl Report {
-    pub(crate) fn new(dependency: Arc<str>, attempts: Vec<AttemptRecord>, ran: Duration) -> Self {
+    pub(crate) fn new(dependency: Arc<str>, history: drive::History) -> Self {
+        let drive::History {
+            attempts,
+            ran,
+            hurried,
+        } = history;
         Self(Box::new(History {
             dependency,
             attempts,
             stop: None,
             ran,
+            hurried,
             in_flight: false,
         }))
     }
@@ -156,15 +166,18 @@ impl<E> CallError<E> {
     /// Who can do something about it.
     #[must_use]
     pub fn blame(&self) -> Blame {
-        let last = self.report().attempts().last();
+        let report = self.report();
         match self {
-            Self::Rejected { .. } => Blame::Bounds,
-            Self::Operation { .. } if last.is_some_and(|last| last.outcome == Outcome::Ignored) => {
-                Blame::Caller
-            }
-            Self::Operation { .. }
-            | Self::AttemptTimedOut { .. }
-            | Self::DeadlineExceeded { .. } => Blame::Dependency,
+            Self::Rejected { rejection, .. } => match rejection.reason {
+                Reason::DeadlineTooClose => Blame::Caller,
+                _ => Blame::Bounds,
+            },
+            Self::DeadlineExceeded { .. } if report.0.hurried => Blame::Caller,
+            Self::Operation { .. } => match report.attempts().last() {
+                Some(last) if last.outcome == Outcome::Ignored => Blame::Caller,
+                _ => Blame::Dependency,
+            },
+            Self::AttemptTimedOut { .. } | Self::DeadlineExceeded { .. } => Blame::Dependency,
         }
     }
 

@@ -61,8 +61,8 @@ where
         }
     }
 
-    /// Calls as [`Dependency::call`] does; where that fails and its caller is not to blame, asks the
-    /// fallback. A fallback that answers `None` has nothing to offer for this error.
+    /// Calls as [`Dependency::call`] does; where that fails, and not because the operation found the caller
+    /// at fault, asks the fallback. A fallback that answers `None` has nothing to offer for this error.
     ///
     /// ```
     /// use evenkeel::{Dependency, core::policy::Config};
@@ -93,7 +93,8 @@ where
             Ok(value) => return Ok(Answer::Fresh(value)),
             Err(error) => error,
         };
-        if because.blame() == Blame::Caller {
+        // A wrong question is not answered from a cache; a hurried one may well be.
+        if matches!(because, CallError::Operation { .. }) && because.blame() == Blame::Caller {
             return Err(because);
         }
         match (self.fallback)(&because) {

@@ -39,7 +39,7 @@ mod telemetry;
 
 pub use attempt::{Attempt, OpenAttempt};
 pub use clock::Clock;
-pub use dependency::{CallOptions, Dependency};
+pub use dependency::{CallOptions, Dependency, Opened};
 pub use error::{Blame, CallError, Report};
 pub use evenkeel::{Evenkeel, UnknownDependency};
 pub use evenkeel_core as core;

@@ -71,7 +71,10 @@ async fn an_operation_that_can_be_made_once_is_made_once() {
         .await
         .unwrap_err();
     assert_eq!(made.load(Ordering::Relaxed), 1);
-    assert_eq!(error.report().stop_reason(), Some(StopReason::Unreplayable));
+    assert_eq!(
+        error.report().stop_reason(),
+        Some(StopReason::NotIdempotent)
+    );
     assert_eq!(error.into_operation(), Some("reset"));
 }
 
@@ -268,12 +271,13 @@ async fn an_open_attempt_holds_its_slot_until_it_is_finished() {
         Err(_) => Finished::failed(Class::Transient),
     };
     let head = |_: Attempt| async { Ok::<_, &str>("head") };
-    let (answer, open) = dependency
+    let opened = dependency
         .call_open(CallOptions::default(), classify, head)
-        .await
-        .unwrap();
-    assert_eq!((answer, in_use(&dependency)), ("head", 1));
-    open.expect("accepted answers stay open")
+        .await;
+    assert_eq!((opened.result.unwrap(), in_use(&dependency)), ("head", 1));
+    opened
+        .open
+        .expect("accepted answers stay open")
         .finish(Outcome::Success);
     assert_eq!(in_use(&dependency), 0);
     assert_eq!(dependency.snapshot().tally.ended(Outcome::Success), 1);
@@ -318,4 +322,61 @@ fn a_call_can_be_spawned_from_a_clone() {
             .call(|_| async { Ok::<_, std::io::Error>(name.len()) })
             .await
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_answer_that_is_passed_on_holds_its_slot_too() {
+    let dependency = dependency(bounds());
+    let failed = |_: &Result<(), &str>| Finished::failed(Class::Fatal);
+    let opened = dependency
+        .call_open(CallOptions::default(), failed, |_| async {
+            Err("a long error page")
+        })
+        .await;
+    assert!(opened.result.is_err());
+    assert_eq!(in_use(&dependency), 1);
+    drop(opened.open);
+    assert_eq!(in_use(&dependency), 0);
+    assert_eq!(dependency.snapshot().tally.ended(Outcome::Failure), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn peer_fault_05_a_panic_before_the_attempts_future_counts_too() {
+    let dependency = dependency(bounds());
+    for _ in 0..8 {
+        let dependency = dependency.clone();
+        let task = tokio::spawn(async move {
+            let call = |_| -> std::future::Ready<Result<(), ()>> { panic!("in the closure") };
+            let _ = dependency.call(call).await;
+        });
+        assert!(task.await.unwrap_err().is_panic());
+    }
+    assert_eq!(dependency.snapshot().breaker.unwrap().state, State::Open);
+}
+
+#[tokio::test]
+async fn nobody_can_tell_what_an_error_of_unknown_kind_did() {
+    let dependency = Dependency::new("orders", "postgres", bounds());
+    let error = dependency
+        .call_once(|_| async { Err::<(), _>("refused") })
+        .await
+        .unwrap_err();
+    assert_eq!(error.sent(), Sent::Maybe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_came_with_too_little_time_is_to_blame() {
+    let dependency = dependency(bounds());
+    let call = async |within| {
+        let mut options = CallOptions::default();
+        options.within = Some(within);
+        let hangs = |_: Attempt| pending::<Result<(), &str>>();
+        dependency
+            .call_with(options, |_| Finished::success(), hangs)
+            .await
+            .unwrap_err()
+    };
+    assert!(matches!(call(MS).await, CallError::DeadlineExceeded { .. }));
+    assert_eq!(call(MS).await.blame(), Blame::Caller);
+    assert_eq!(call(Duration::ZERO).await.blame(), Blame::Caller);
 }

@@ -199,12 +199,12 @@ async fn play_call(stage: Stage, script: ScriptedCall, seed: u64) {
         () = hang_up => None,
     };
     std::mem::forget(panicked);
-    let how = match ended {
+    let how = match ended.map(|Ended { how, .. }| how) {
         None => "dropped".to_owned(),
-        Some(Ended::Answered(..)) => "ok".to_owned(),
-        Some(Ended::Unanswered(How::Failed(_, reason), _)) => case::stopped(reason),
-        Some(Ended::Unanswered(How::Rejected(rejection), _)) => case::rejected(&rejection),
-        Some(Ended::Unanswered(How::DeadlineExceeded, _)) => "deadline exceeded".to_owned(),
+        Some(How::Answered(_)) => "ok".to_owned(),
+        Some(How::Failed(_, reason)) => case::stopped(reason),
+        Some(How::Rejected(rejection)) => case::rejected(&rejection),
+        Some(How::DeadlineExceeded) => "deadline exceeded".to_owned(),
     };
     stage.say(&script.name, how);
 }
