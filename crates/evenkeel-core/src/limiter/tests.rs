@@ -99,8 +99,8 @@ fn the_limit_finds_what_the_dependency_can_do_at_once() {
         let mut stage = Stage::new(Algorithm::default());
         // Twice what can be served.
         let offered = slots / 10;
-        stage.run(120_000, offered, queueing(slots));
-        let limit = stage.run(20_000, offered, queueing(slots));
+        stage.run(70_000, offered, queueing(slots));
+        let limit = stage.run(10_000, offered, queueing(slots));
         assert!(
             u64::from(limit) * 10 >= slots * 8 && u64::from(limit) * 10 <= slots * 18,
             "{limit} for {slots}, {:?}",
@@ -181,9 +181,9 @@ fn peer_fault_18_time_outs_never_raise_the_limit() {
 fn peer_fault_18_a_lasting_rise_of_latency_is_not_forgotten() {
     let mut stage = Stage::new(Algorithm::default());
     stage.run(20_000, 3, |_| (10, Outcome::Success));
-    // Four times the latency, for twenty minutes, with more calls than ever get in.
-    let settled = stage.run(60_000, 2, |_| (40, Outcome::Success));
-    let later = stage.run(1_200_000, 2, |_| (40, Outcome::Success));
+    // Four times the latency, for twelve minutes, with more calls than ever get in.
+    let settled = stage.run(60_000, 1, |_| (40, Outcome::Success));
+    let later = stage.run(720_000, 1, |_| (40, Outcome::Success));
     assert!(later <= settled.max(20), "{settled} became {later}");
 }
 
