@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 
-use super::{Grant, Snapshot, Undo};
+use super::{Grant, Room, Snapshot, Undo};
 use crate::sync::Mutex;
 use crate::time::{Instant, nanos};
 
@@ -54,7 +54,7 @@ impl Log {
         self.entries.extend((0..cost).map(|_| ready));
         Ok(Grant {
             ready: Instant::from_nanos(ready),
-            remaining: self.remaining(),
+            room: self.room(),
             undo: Undo::Strict { last: ready, cost },
         })
     }
@@ -73,13 +73,16 @@ impl Log {
         let latest = self.entries.back();
         let full_at = latest.map_or(now, |latest| latest.saturating_add(self.per));
         Snapshot {
-            remaining: self.remaining(),
+            remaining: self.room().units(),
             full_in: Duration::from_nanos(full_at.saturating_sub(now)),
         }
     }
 
-    fn remaining(&self) -> u32 {
-        u32::try_from(self.limit.saturating_sub(self.entries.len())).unwrap_or(u32::MAX)
+    fn room(&self) -> Room {
+        Room {
+            left: self.limit.saturating_sub(self.entries.len()) as u64,
+            per_unit: 1,
+        }
     }
 
     /// Drops what has left its period.

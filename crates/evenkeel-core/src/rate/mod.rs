@@ -111,10 +111,29 @@ enum Rule {
 
 /// What was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Admitted {
-    /// How much more cost would be admitted at this instant.
-    pub remaining: u32,
+    room: Room,
+}
+
+impl Admitted {
+    /// How much more cost would be admitted at the same instant.
+    #[must_use]
+    pub fn remaining(&self) -> u32 {
+        self.room.units()
+    }
+}
+
+/// What is left of a limit: divided only when somebody asks, since most callers do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Room {
+    left: u64,
+    per_unit: u64,
+}
+
+impl Room {
+    fn units(self) -> u32 {
+        u32::try_from(self.left / self.per_unit).unwrap_or(u32::MAX)
+    }
 }
 
 /// What a rate limit shows of itself.
@@ -131,7 +150,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Grant {
     ready: Instant,
-    remaining: u32,
+    room: Room,
     undo: Undo,
 }
 
@@ -192,9 +211,7 @@ impl RateLimit {
     #[inline]
     pub fn try_acquire(&self, now: Instant, cost: NonZeroU32) -> Result<Admitted, Rejection> {
         let grant = self.grant(now, cost, Duration::ZERO)?;
-        Ok(Admitted {
-            remaining: grant.remaining,
-        })
+        Ok(Admitted { room: grant.room })
     }
 
     /// Takes the next turn for `cost` that comes within `max_wait`, to be used at

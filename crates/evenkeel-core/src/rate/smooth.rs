@@ -3,7 +3,7 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use super::{Grant, Snapshot, Undo};
+use super::{Grant, Room, Snapshot, Undo};
 use crate::sync::{AtomicU64, Ordering, Protocol, exchange, update};
 use crate::time::{Instant, nanos};
 
@@ -54,7 +54,7 @@ impl Smooth {
         let (before, after) = moved.ok_or(Some(Duration::from_nanos(wait)))?;
         Ok(Grant {
             ready: Instant::from_nanos(now.saturating_add(wait)),
-            remaining: self.remaining(ahead),
+            room: self.room(ahead),
             undo: Undo::Smooth { before, after },
         })
     }
@@ -71,13 +71,15 @@ impl Smooth {
             .load(Ordering::Relaxed)
             .saturating_sub(now.as_nanos());
         Snapshot {
-            remaining: self.remaining(ahead),
+            remaining: self.room(ahead).units(),
             full_in: Duration::from_nanos(ahead),
         }
     }
 
-    fn remaining(&self, ahead: u64) -> u32 {
-        let units = self.tolerance.saturating_sub(ahead) / self.period;
-        u32::try_from(units).unwrap_or(u32::MAX)
+    fn room(&self, ahead: u64) -> Room {
+        Room {
+            left: self.tolerance.saturating_sub(ahead),
+            per_unit: self.period,
+        }
     }
 }
