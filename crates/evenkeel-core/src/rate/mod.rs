@@ -210,8 +210,15 @@ impl RateLimit {
     /// exceeds what can ever be spent at once.
     #[inline]
     pub fn try_acquire(&self, now: Instant, cost: NonZeroU32) -> Result<Admitted, Rejection> {
-        let grant = self.grant(now, cost, Duration::ZERO)?;
-        Ok(Admitted { room: grant.room })
+        let room = match &self.0.rule {
+            Rule::Smooth(smooth) => smooth.spend(now, cost),
+            Rule::Strict(log) => {
+                log::locked(log, |log| log.grant(now, cost, Duration::ZERO)).map(|grant| grant.room)
+            }
+        };
+        Ok(Admitted {
+            room: room.map_err(refused)?,
+        })
     }
 
     /// Takes the next turn for `cost` that comes within `max_wait`, to be used at
@@ -248,7 +255,6 @@ impl RateLimit {
         &self.0.config
     }
 
-    #[inline]
     fn grant(
         &self,
         now: Instant,
@@ -259,10 +265,7 @@ impl RateLimit {
             Rule::Smooth(smooth) => smooth.grant(now, cost, max_wait),
             Rule::Strict(log) => log::locked(log, |log| log.grant(now, cost, max_wait)),
         };
-        granted.map_err(|wait| Rejection {
-            retry_after: wait,
-            ..Rejection::new(Reason::RateLimited)
-        })
+        granted.map_err(refused)
     }
 
     fn give_back(&self, grant: Grant) {
@@ -274,6 +277,13 @@ impl RateLimit {
             // A grant goes back to the limit it came from.
             _ => {}
         }
+    }
+}
+
+fn refused(wait: Option<Duration>) -> Rejection {
+    Rejection {
+        retry_after: wait,
+        ..Rejection::new(Reason::RateLimited)
     }
 }
 
