@@ -18,6 +18,7 @@ use evenkeel_core::entropy::Entropy;
 use evenkeel_core::limiter::{self, Limiter};
 use evenkeel_core::outcome::{Class, Finished, Outcome};
 use evenkeel_core::outlier::{self, Outliers};
+use evenkeel_core::progress::{self, Progress};
 use evenkeel_core::rate::{self, RateLimit};
 use evenkeel_core::ratio::Ratio;
 use evenkeel_core::stripe::Stripe;
@@ -467,5 +468,29 @@ fn loom_outlier_counts_a_host_once_however_many_see_it_fail_and_come_back() {
         // Both places are free again: two others may be away.
         let eject = |host| outliers.record(host, Stripe(0), at(5_000), &failed);
         assert!(eject(1).is_some() && eject(2).is_some() && eject(3).is_none());
+    });
+}
+
+#[test]
+fn loom_progress_knows_the_oldest_of_two_that_register_together() {
+    model(|| {
+        let progress = Progress::new(progress::Config::default(), 1);
+        let shared = progress.clone();
+        let runs = together(2, move |number| {
+            let mut run = shared.begin(at(10 * number), Stripe(0));
+            run.on_pending();
+            run
+        });
+        let seen = progress.snapshot(at(100));
+        assert_eq!(
+            (seen.in_flight, seen.oldest),
+            (2, Some(Duration::from_millis(100)))
+        );
+        drop(runs);
+        let seen = progress.snapshot(at(100));
+        assert_eq!(
+            (seen.begun, seen.abandoned, seen.in_flight, seen.oldest),
+            (2, 2, 0, None)
+        );
     });
 }
