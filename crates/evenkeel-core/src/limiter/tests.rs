@@ -188,6 +188,31 @@ fn peer_fault_18_a_lasting_rise_of_latency_is_not_forgotten() {
 }
 
 #[test]
+fn latency_that_varies_by_itself_is_not_taken_for_queueing() {
+    // Each call takes a while, or twice that with a half, or three times with a quarter, and so on: as in
+    // many services, and the more so the fewer calls a window holds.
+    for (unit, each) in [(10, 1), (100, 10)] {
+        let mut stage = Stage::new(Algorithm::default());
+        let dice = core::cell::RefCell::new(Entropy::new(7));
+        let varies = |_: u64| {
+            let doubled = u64::from(dice.borrow_mut().next_u64().trailing_zeros());
+            (unit * (1 + doubled), Outcome::Success)
+        };
+        // Two a millisecond of 20 ms, or one in five of 200 ms: forty in flight.
+        for _ in 0..180_000 / each {
+            stage.run(1, 2, varies);
+            stage.run(each - 1, 0, varies);
+        }
+        let limit = stage.limiter.snapshot().limit;
+        assert!(
+            limit >= 45,
+            "{limit} at {unit} ms, {:?}",
+            stage.limiter.snapshot()
+        );
+    }
+}
+
+#[test]
 fn a_dependency_that_comes_back_gets_its_traffic_back() {
     let mut stage = Stage::new(Algorithm::default());
     stage.run(30_000, 10, |_| (10, Outcome::Success));
