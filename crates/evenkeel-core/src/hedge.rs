@@ -8,7 +8,7 @@
 //!
 //! So a hedge waits for a quantile of *this route's own* latency, over a sliding window, and not before it
 //! is known from [`Config::min_samples`] calls. It is a share of the calls, counted by a
-//! [budget](crate::budget) of its own that grants nothing to a quiet service. It is refused for a call that
+//! [budget] of its own that grants nothing to a quiet service. It is refused for a call that
 //! is not safe to make twice, while the limit of what may be in flight is nearly reached, and while the host
 //! that it would go to is not well.
 //!

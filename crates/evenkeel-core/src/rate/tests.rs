@@ -84,7 +84,7 @@ fn a_strict_limit_holds_in_every_period_where_a_smooth_one_adds_its_burst() {
 }
 
 #[test]
-fn turns_are_given_in_order_and_no_sooner_than_the_rate() {
+fn peer_fault_22_turns_are_given_in_order_and_no_sooner_than_the_rate() {
     for (limit, ready) in [(smooth(10, 1), [0, 100, 200]), (strict(1), [0, 1000, 2000])] {
         let wait = Duration::from_secs(2);
         let turns: Vec<_> = (0..3)
