@@ -224,6 +224,21 @@ fn a_dependency_that_comes_back_gets_its_traffic_back() {
 }
 
 #[test]
+fn an_error_is_a_drop_for_the_classic_alone() {
+    for algorithm in every_algorithm() {
+        let mut stage = Stage::new(algorithm.clone());
+        let before = stage.limiter.snapshot().limit;
+        let after = stage.run(5_000, 1, |_| (5, Outcome::Failure));
+        let is_classic = matches!(algorithm, Algorithm::Classic(_));
+        assert_eq!(
+            after < before,
+            is_classic,
+            "{algorithm:?}: {before}, {after}"
+        );
+    }
+}
+
+#[test]
 fn too_few_calls_change_nothing() {
     let limiter = Limiter::new(Config::default(), "quiet", 1);
     for call in 0..100 {

@@ -49,6 +49,17 @@ fn where_all_are_bad_nobody_stands_out() {
 }
 
 #[test]
+fn a_host_is_measured_by_most_of_its_peers_and_not_by_the_best() {
+    let outliers = Outliers::new(by_comparison(), "search", 10, 1);
+    let percent = [0, 0, 0, 20, 20, 20, 20, 20, 20, 40];
+    assert_eq!(
+        observe(&outliers, &percent),
+        [0_usize; 0],
+        "twice is not three times"
+    );
+}
+
+#[test]
 fn a_host_that_fails_now_and_then_stays_however_well_its_peers_are() {
     let outliers = Outliers::new(by_comparison(), "search", 10, 1);
     assert_eq!(

@@ -15,6 +15,8 @@ pub(super) struct Log {
     limit: usize,
     per: u64,
     entries: VecDeque<u64>,
+    /// The latest time it was told. A caller whose clock lags behind another's is not made to wait for it.
+    latest: u64,
 }
 
 /// Runs `on` under the log's lock.
@@ -29,6 +31,7 @@ impl Log {
             limit: limit.get() as usize,
             per,
             entries: VecDeque::new(),
+            latest: 0,
         }
     }
 
@@ -38,15 +41,15 @@ impl Log {
         cost: NonZeroU32,
         max_wait: Duration,
     ) -> Result<Grant, Option<Duration>> {
-        let (now, cost) = (now.as_nanos(), cost.get());
+        self.latest = self.latest.max(now.as_nanos());
+        let (now, cost) = (self.latest, cost.get());
         let free_after = self.limit.checked_sub(cost as usize).ok_or(None)?;
         self.forget(now);
-        // All of the cost is used at once: when enough of what is in the log has left its period, and not
-        // before whoever was given a turn earlier.
+        // All of the cost is used at once: when enough of what is in the log has left its period. Whoever was
+        // given a turn earlier waits for an earlier entry to leave, so turns come in order.
         let crowded = self.entries.len().checked_sub(free_after + 1);
         let freed = crowded.map_or(0, |last| self.entries[last].saturating_add(self.per));
-        let latest = self.entries.back().copied().unwrap_or(0);
-        let ready = now.max(freed).max(latest);
+        let ready = now.max(freed);
         let wait = ready - now;
         if wait > nanos(max_wait) {
             return Err(Some(Duration::from_nanos(wait)));

@@ -175,6 +175,13 @@ fn a_clock_that_lags_admits_nothing_twice() {
     }
 }
 
+#[test]
+fn a_clock_that_lags_is_not_made_to_wait_for_the_other() {
+    let limit = strict(5);
+    assert!(limit.try_acquire(at(1_000), ONE).is_ok());
+    assert!(limit.try_acquire(at(999), ONE).is_ok());
+}
+
 /// The bucket that a timer would refill, to the nanosecond.
 struct Bucket {
     tokens_nano: u64,
