@@ -22,8 +22,8 @@ use anyhow::{Context, Result, ensure};
 use crate::{Verdict, command};
 
 /// Protocols whose compare-exchange `evenkeel_core::sync` can break.
-const MUTANTS: [&str; 9] = [
-    "breaker", "budget", "bulkhead", "ewma", "limiter", "quantile", "rate", "throttle", "window",
+const MUTANTS: [&str; 11] = [
+    "breaker", "budget", "bulkhead", "ewma", "limiter", "outlier", "progress", "quantile", "rate", "throttle", "window",
 ];
 
 /// How often loom may take the processor from a thread that could go on. Its own documentation

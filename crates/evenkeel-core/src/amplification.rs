@@ -35,8 +35,8 @@ pub fn with_budgets(layers: u32, ratio: Ratio) -> u64 {
     let factor = 1000 + u128::from(ratio.permille());
     let mut whole: u128 = 1_000_000_000_000_000_000;
     for _ in 0..layers {
-        // Held well below the end of the type, so that the next product fits.
-        whole = (whole * factor / 1000).min(u128::MAX >> 64);
+        // Beyond what the answer can hold, and low enough for the next product to fit.
+        whole = (whole * factor / 1000).min(u128::MAX >> 33);
     }
     u64::try_from(whole / 1_000_000_000).unwrap_or(u64::MAX)
 }
@@ -64,7 +64,8 @@ mod tests {
     fn no_chain_overflows() {
         assert_eq!(worst_case(u32::MAX, u32::MAX), u64::MAX);
         assert_eq!(worst_case(0, 3), 1);
-        assert!(with_budgets(10_000, Ratio::from_permille(u32::MAX)) >= 1_000_000_000);
+        assert_eq!(with_budgets(10_000, Ratio::from_permille(u32::MAX)), u64::MAX);
+        assert_eq!(with_budgets(10, Ratio::from_permille(3000)), 1_048_576_000_000_000);
         assert_eq!(with_budgets(0, Ratio::ONE), 1_000_000_000);
     }
 

@@ -32,8 +32,9 @@
 //!
 //! [`time`] and [`entropy`], the two inputs; [`outcome`] and [`rejection`], the vocabulary; then the bounds,
 //! each alone: [`deadline`], [`backoff`], [`retry_after`], [`budget`], [`breaker`], [`bulkhead`],
-//! [`limiter`], [`rate`], [`throttle`]; then [`policy`], which puts them in order, and [`call`], which
-//! walks one call through them. [`window`] is what they remember with, [`amplification`] what they save.
+//! [`limiter`], [`rate`], [`throttle`], [`hedge`], and among several hosts [`outlier`] and [`balance`]; then [`policy`], which puts them in order, and [`call`], which
+//! walks one call through them. [`progress`] tells whether
+//! work gets done. [`window`] is what they remember with, [`amplification`] what they save.
 //!
 //! # Four kinds of method
 //!
@@ -43,6 +44,7 @@
 
 pub mod amplification;
 pub mod backoff;
+pub mod balance;
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
@@ -52,9 +54,12 @@ pub mod case;
 pub mod counter;
 pub mod deadline;
 pub mod entropy;
+pub mod hedge;
 pub mod limiter;
 pub mod outcome;
+pub mod outlier;
 pub mod policy;
+pub mod progress;
 pub mod rate;
 pub mod ratio;
 pub mod rejection;

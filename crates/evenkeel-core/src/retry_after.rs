@@ -14,14 +14,14 @@
 //!
 //! Sources: RFC 9110, sections 5.6.7 and 10.2.3; gRFC A6 for [`parse_pushback`].
 
+mod date;
+
 use core::time::Duration;
+
+pub use date::parse_date;
 
 use crate::ratio::Ratio;
 use crate::time::nanos;
-
-mod date;
-
-pub use date::parse_date;
 
 /// Which waits are heeded.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,9 @@ use evenkeel_core::budget::{self, Budget, Cost};
 use evenkeel_core::bulkhead::{self, Bulkhead};
 use evenkeel_core::entropy::Entropy;
 use evenkeel_core::limiter::{self, Limiter};
-use evenkeel_core::outcome::Outcome;
+use evenkeel_core::outcome::{Class, Finished, Outcome};
+use evenkeel_core::outlier::{self, Outliers};
+use evenkeel_core::progress::{self, Progress};
 use evenkeel_core::rate::{self, RateLimit};
 use evenkeel_core::ratio::Ratio;
 use evenkeel_core::stripe::Stripe;
@@ -427,5 +429,68 @@ fn loom_limiter_steps_once_however_many_notice_the_end_of_its_window() {
         let after = limiter.snapshot();
         assert_eq!(after.in_flight, 0);
         assert!(matches!(after.limit, 2 | 4), "{}", after.limit);
+    });
+}
+
+#[test]
+fn loom_outlier_ejects_no_more_hosts_than_may_be_away() {
+    model(|| {
+        let mut config = outlier::Config::default();
+        config.consecutive = Some(1);
+        config.jitter = Ratio::ZERO;
+        let outliers = Outliers::new(config, "loom", 3, 1);
+        let shared = outliers.clone();
+        let ejected = together(2, move |host| {
+            let failed = Finished::failed(Class::Transient);
+            let host = usize::try_from(host).unwrap();
+            shared.record(host, Stripe(0), at(0), &failed)
+        });
+        assert_eq!(ejected.iter().flatten().count(), 1);
+        let away = (0..3).filter(|&host| !outliers.is_available(host, at(0)));
+        assert_eq!(away.count(), 1);
+    });
+}
+
+#[test]
+fn loom_outlier_counts_a_host_once_however_many_see_it_fail_and_come_back() {
+    model(|| {
+        let mut config = outlier::Config::default();
+        config.consecutive = Some(1);
+        config.jitter = Ratio::ZERO;
+        let outliers = Outliers::new(config, "loom", 6, 1);
+        let failed = Finished::failed(Class::Transient);
+        let shared = outliers.clone();
+        let told = together(2, move |_| shared.record(0, Stripe(0), at(0), &failed));
+        assert_eq!(told.iter().flatten().count(), 1);
+        let shared = outliers.clone();
+        let back = together(2, move |_| shared.is_available(0, at(5_000)));
+        assert_eq!(back, [true, true]);
+        // Both places are free again: two others may be away.
+        let eject = |host| outliers.record(host, Stripe(0), at(5_000), &failed);
+        assert!(eject(1).is_some() && eject(2).is_some() && eject(3).is_none());
+    });
+}
+
+#[test]
+fn loom_progress_knows_the_oldest_of_two_that_register_together() {
+    model(|| {
+        let progress = Progress::new(progress::Config::default(), 1);
+        let shared = progress.clone();
+        let runs = together(2, move |number| {
+            let mut run = shared.begin(at(10 * number), Stripe(0));
+            run.on_pending();
+            run
+        });
+        let seen = progress.snapshot(at(100));
+        assert_eq!(
+            (seen.in_flight, seen.oldest),
+            (2, Some(Duration::from_millis(100)))
+        );
+        drop(runs);
+        let seen = progress.snapshot(at(100));
+        assert_eq!(
+            (seen.begun, seen.abandoned, seen.in_flight, seen.oldest),
+            (2, 2, 0, None)
+        );
     });
 }

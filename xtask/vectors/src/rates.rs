@@ -49,7 +49,7 @@ pub(crate) fn gcra(given: &Given<'_>, report: &mut Report) -> Result<()> {
             unequal("retry_after_ns", wait, Some(u128::from(expected)))
         };
         let left = |expected: u32| {
-            let left = asked.ok().map(|admitted| admitted.remaining);
+            let left = asked.ok().map(|admitted| admitted.remaining());
             unequal("remaining", left, Some(expected))
         };
         report.row(

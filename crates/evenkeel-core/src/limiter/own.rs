@@ -3,7 +3,9 @@
 //! Latency alone cannot tell a dependency that queues from one that has become slower, and whatever learns
 //! what is healthy by watching also learns what is not. So:
 //!
-//! * It looks at whole windows, by their 90th percentile: no outlier moves it.
+//! * It looks at whole windows, by their 90th percentile: no outlier moves it. Latency varies by itself, and
+//!   in thirty calls a percentile varies more: what counts as best is smoothed over some windows, since the
+//!   least of many noisy figures is far too low, and the limit shrinks only if two windows in a row say so.
 //! * Two baselines. The **best** is the least 90th percentile seen; it rises only on the evidence of calls
 //!   that found the dependency nearly idle, and after ten minutes. The **long** one follows slowly, so that
 //!   ordinary noise is not taken for queueing, and is held within half as much again of the best: it
@@ -59,6 +61,10 @@ const MAX_DRIFT: Ratio = Ratio::from_permille(1500);
 
 /// A window's weight in the long baseline: one in 32.
 const LONG_WEIGHT: u64 = 32;
+
+/// And in the figure whose least is the best: one in 8. Before as many windows nothing counts as best: the
+/// first ones hold only the calls that were quick enough to end in them.
+const SMOOTH_WEIGHT: u64 = 8;
 
 /// For how long the best baseline stands without having been met.
 const BEST_HOLDS_MINUTES: usize = 10;
@@ -139,8 +145,13 @@ pub struct Own {
     limit: u32,
     cause: Cause,
     best: Best,
-    /// Nanoseconds, and the windows in it; zero: none yet.
+    /// In nanoseconds, like the two below; zero: none yet.
     long: u64,
+    smooth: u64,
+    /// Windows in it.
+    learned: u64,
+    /// The 90th percentile of the window before.
+    before: u64,
     queue: u64,
     history: [Point; HISTORY],
     windows: usize,
@@ -164,6 +175,9 @@ impl Own {
             cause: Cause::Initial,
             best: Best::new(),
             long: 0,
+            smooth: 0,
+            learned: 0,
+            before: 0,
             queue: 0,
             history: [Point::default(); HISTORY],
             windows: 0,
@@ -185,12 +199,14 @@ impl Own {
             self.learn(seen, p90);
         }
         self.queue = self.waiting(p90);
+        let queued_twice = self.queue.min(self.waiting(self.before));
+        self.before = p90;
         let plateau = self.plateau(seen, p90);
         let step = u64::from(log10(self.limit));
         let shrinks = [
             (drops, Cause::Drops),
             (unhealthy, Cause::Unhealthy),
-            (self.queue > MANY * step, Cause::Queueing),
+            (queued_twice > MANY * step, Cause::Queueing),
             (plateau.is_some(), Cause::Plateau),
         ];
         if let Some((_, cause)) = shrinks.iter().find(|(is_so, _)| *is_so) {
@@ -244,11 +260,15 @@ impl Own {
     }
 
     fn learn(&mut self, seen: &Observed, p90: u64) {
-        self.best.observe(p90, seen.calm_p90.map(nanos), seen.ended);
-        let long = if self.long == 0 { p90 } else { self.long };
-        let moved = long - long / LONG_WEIGHT + p90 / LONG_WEIGHT;
+        self.smooth = follow(self.smooth, p90, SMOOTH_WEIGHT);
+        self.learned += 1;
+        if self.learned < SMOOTH_WEIGHT {
+            return;
+        }
+        let calm = seen.calm_p90.map(nanos);
+        self.best.observe(self.smooth, calm, seen.ended);
         let best = self.best.value;
-        self.long = moved.clamp(best, MAX_DRIFT.of(best));
+        self.long = follow(self.long, p90, LONG_WEIGHT).clamp(best, MAX_DRIFT.of(best));
     }
 
     /// How many of the calls in flight wait, by Little's law.
@@ -321,6 +341,15 @@ impl Own {
         let most = self.config.initial.get().max(used.saturating_mul(2));
         self.set(self.limit.min(most), Cause::Idle);
         (self.history, self.windows) = ([Point::default(); HISTORY], 0);
+    }
+}
+
+/// `average` moved towards `sample` by one part in `weight`; the sample itself where there is none yet.
+const fn follow(average: u64, sample: u64, weight: u64) -> u64 {
+    if average == 0 {
+        sample
+    } else {
+        average - average / weight + sample / weight
     }
 }
 

@@ -99,8 +99,8 @@ fn the_limit_finds_what_the_dependency_can_do_at_once() {
         let mut stage = Stage::new(Algorithm::default());
         // Twice what can be served.
         let offered = slots / 10;
-        stage.run(120_000, offered, queueing(slots));
-        let limit = stage.run(20_000, offered, queueing(slots));
+        stage.run(70_000, offered, queueing(slots));
+        let limit = stage.run(10_000, offered, queueing(slots));
         assert!(
             u64::from(limit) * 10 >= slots * 8 && u64::from(limit) * 10 <= slots * 18,
             "{limit} for {slots}, {:?}",
@@ -181,10 +181,35 @@ fn peer_fault_18_time_outs_never_raise_the_limit() {
 fn peer_fault_18_a_lasting_rise_of_latency_is_not_forgotten() {
     let mut stage = Stage::new(Algorithm::default());
     stage.run(20_000, 3, |_| (10, Outcome::Success));
-    // Four times the latency, for twenty minutes, with more calls than ever get in.
-    let settled = stage.run(60_000, 2, |_| (40, Outcome::Success));
-    let later = stage.run(1_200_000, 2, |_| (40, Outcome::Success));
+    // Four times the latency, for twelve minutes, with more calls than ever get in.
+    let settled = stage.run(60_000, 1, |_| (40, Outcome::Success));
+    let later = stage.run(720_000, 1, |_| (40, Outcome::Success));
     assert!(later <= settled.max(20), "{settled} became {later}");
+}
+
+#[test]
+fn latency_that_varies_by_itself_is_not_taken_for_queueing() {
+    // Each call takes a while, or twice that with a half, or three times with a quarter, and so on: as in
+    // many services, and the more so the fewer calls a window holds.
+    for (unit, each) in [(10, 1), (100, 10)] {
+        let mut stage = Stage::new(Algorithm::default());
+        let dice = core::cell::RefCell::new(Entropy::new(7));
+        let varies = |_: u64| {
+            let doubled = u64::from(dice.borrow_mut().next_u64().trailing_zeros());
+            (unit * (1 + doubled), Outcome::Success)
+        };
+        // Two a millisecond of 20 ms, or one in five of 200 ms: forty in flight.
+        for _ in 0..180_000 / each {
+            stage.run(1, 2, varies);
+            stage.run(each - 1, 0, varies);
+        }
+        let limit = stage.limiter.snapshot().limit;
+        assert!(
+            limit >= 45,
+            "{limit} at {unit} ms, {:?}",
+            stage.limiter.snapshot()
+        );
+    }
 }
 
 #[test]
@@ -196,6 +221,21 @@ fn a_dependency_that_comes_back_gets_its_traffic_back() {
     assert!(during * 2 <= before, "{before} and {during}");
     let after = stage.run(60_000, 10, |_| (10, Outcome::Success));
     assert!(after * 2 >= before, "{before}, {during}, {after}");
+}
+
+#[test]
+fn an_error_is_a_drop_for_the_classic_alone() {
+    for algorithm in every_algorithm() {
+        let mut stage = Stage::new(algorithm.clone());
+        let before = stage.limiter.snapshot().limit;
+        let after = stage.run(5_000, 1, |_| (5, Outcome::Failure));
+        let is_classic = matches!(algorithm, Algorithm::Classic(_));
+        assert_eq!(
+            after < before,
+            is_classic,
+            "{algorithm:?}: {before}, {after}"
+        );
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 
-use super::{Grant, Snapshot, Undo};
+use super::{Grant, Room, Snapshot, Undo};
 use crate::sync::Mutex;
 use crate::time::{Instant, nanos};
 
@@ -15,6 +15,8 @@ pub(super) struct Log {
     limit: usize,
     per: u64,
     entries: VecDeque<u64>,
+    /// The latest time it was told. A caller whose clock lags behind another's is not made to wait for it.
+    latest: u64,
 }
 
 /// Runs `on` under the log's lock.
@@ -29,6 +31,7 @@ impl Log {
             limit: limit.get() as usize,
             per,
             entries: VecDeque::new(),
+            latest: 0,
         }
     }
 
@@ -38,15 +41,15 @@ impl Log {
         cost: NonZeroU32,
         max_wait: Duration,
     ) -> Result<Grant, Option<Duration>> {
-        let (now, cost) = (now.as_nanos(), cost.get());
+        self.latest = self.latest.max(now.as_nanos());
+        let (now, cost) = (self.latest, cost.get());
         let free_after = self.limit.checked_sub(cost as usize).ok_or(None)?;
         self.forget(now);
-        // All of the cost is used at once: when enough of what is in the log has left its period, and not
-        // before whoever was given a turn earlier.
+        // All of the cost is used at once: when enough of what is in the log has left its period. Whoever was
+        // given a turn earlier waits for an earlier entry to leave, so turns come in order.
         let crowded = self.entries.len().checked_sub(free_after + 1);
         let freed = crowded.map_or(0, |last| self.entries[last].saturating_add(self.per));
-        let latest = self.entries.back().copied().unwrap_or(0);
-        let ready = now.max(freed).max(latest);
+        let ready = now.max(freed);
         let wait = ready - now;
         if wait > nanos(max_wait) {
             return Err(Some(Duration::from_nanos(wait)));
@@ -54,7 +57,7 @@ impl Log {
         self.entries.extend((0..cost).map(|_| ready));
         Ok(Grant {
             ready: Instant::from_nanos(ready),
-            remaining: self.remaining(),
+            room: self.room(),
             undo: Undo::Strict { last: ready, cost },
         })
     }
@@ -73,13 +76,16 @@ impl Log {
         let latest = self.entries.back();
         let full_at = latest.map_or(now, |latest| latest.saturating_add(self.per));
         Snapshot {
-            remaining: self.remaining(),
+            remaining: self.room().units(),
             full_in: Duration::from_nanos(full_at.saturating_sub(now)),
         }
     }
 
-    fn remaining(&self) -> u32 {
-        u32::try_from(self.limit.saturating_sub(self.entries.len())).unwrap_or(u32::MAX)
+    fn room(&self) -> Room {
+        Room {
+            left: self.limit.saturating_sub(self.entries.len()) as u64,
+            per_unit: 1,
+        }
     }
 
     /// Drops what has left its period.

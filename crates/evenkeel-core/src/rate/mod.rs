@@ -111,10 +111,29 @@ enum Rule {
 
 /// What was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Admitted {
-    /// How much more cost would be admitted at this instant.
-    pub remaining: u32,
+    room: Room,
+}
+
+impl Admitted {
+    /// How much more cost would be admitted at the same instant.
+    #[must_use]
+    pub fn remaining(&self) -> u32 {
+        self.room.units()
+    }
+}
+
+/// What is left of a limit: divided only when somebody asks, since most callers do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Room {
+    left: u64,
+    per_unit: u64,
+}
+
+impl Room {
+    fn units(self) -> u32 {
+        u32::try_from(self.left / self.per_unit).unwrap_or(u32::MAX)
+    }
 }
 
 /// What a rate limit shows of itself.
@@ -131,7 +150,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Grant {
     ready: Instant,
-    remaining: u32,
+    room: Room,
     undo: Undo,
 }
 
@@ -191,9 +210,14 @@ impl RateLimit {
     /// exceeds what can ever be spent at once.
     #[inline]
     pub fn try_acquire(&self, now: Instant, cost: NonZeroU32) -> Result<Admitted, Rejection> {
-        let grant = self.grant(now, cost, Duration::ZERO)?;
+        let room = match &self.0.rule {
+            Rule::Smooth(smooth) => smooth.spend(now, cost),
+            Rule::Strict(log) => {
+                log::locked(log, |log| log.grant(now, cost, Duration::ZERO)).map(|grant| grant.room)
+            }
+        };
         Ok(Admitted {
-            remaining: grant.remaining,
+            room: room.map_err(refused)?,
         })
     }
 
@@ -231,7 +255,6 @@ impl RateLimit {
         &self.0.config
     }
 
-    #[inline]
     fn grant(
         &self,
         now: Instant,
@@ -242,10 +265,7 @@ impl RateLimit {
             Rule::Smooth(smooth) => smooth.grant(now, cost, max_wait),
             Rule::Strict(log) => log::locked(log, |log| log.grant(now, cost, max_wait)),
         };
-        granted.map_err(|wait| Rejection {
-            retry_after: wait,
-            ..Rejection::new(Reason::RateLimited)
-        })
+        granted.map_err(refused)
     }
 
     fn give_back(&self, grant: Grant) {
@@ -257,6 +277,13 @@ impl RateLimit {
             // A grant goes back to the limit it came from.
             _ => {}
         }
+    }
+}
+
+fn refused(wait: Option<Duration>) -> Rejection {
+    Rejection {
+        retry_after: wait,
+        ..Rejection::new(Reason::RateLimited)
     }
 }
 

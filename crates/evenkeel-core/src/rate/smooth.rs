@@ -3,7 +3,7 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use super::{Grant, Snapshot, Undo};
+use super::{Grant, Room, Snapshot, Undo};
 use crate::sync::{AtomicU64, Ordering, Protocol, exchange, update};
 use crate::time::{Instant, nanos};
 
@@ -29,33 +29,53 @@ impl Smooth {
         }
     }
 
+    /// Spends `cost` now; answers what is left.
     #[inline]
+    pub(super) fn spend(&self, now: Instant, cost: NonZeroU32) -> Result<Room, Option<Duration>> {
+        let (_, after) = self.advance(now, cost, self.tolerance)?;
+        Ok(self.room(after - now.as_nanos()))
+    }
+
+    /// Takes the next turn for `cost` within `max_wait`.
     pub(super) fn grant(
         &self,
         now: Instant,
         cost: NonZeroU32,
         max_wait: Duration,
     ) -> Result<Grant, Option<Duration>> {
+        let reach = self.tolerance.saturating_add(nanos(max_wait));
+        let (before, after) = self.advance(now, cost, reach)?;
+        let ahead = after - now.as_nanos();
+        let wait = ahead.saturating_sub(self.tolerance);
+        Ok(Grant {
+            ready: now + Duration::from_nanos(wait),
+            room: self.room(ahead),
+            undo: Undo::Smooth { before, after },
+        })
+    }
+
+    /// Moves the arrival time on by `cost`, to `reach` ahead of now at most. Refused, says how long to wait
+    /// until `cost` may be spent at once, if it ever may.
+    #[inline]
+    fn advance(
+        &self,
+        now: Instant,
+        cost: NonZeroU32,
+        reach: u64,
+    ) -> Result<(u64, u64), Option<Duration>> {
         let increment = self.period.saturating_mul(u64::from(cost.get()));
         if increment > self.tolerance {
             return Err(None);
         }
-        let (now, reach) = (
-            now.as_nanos(),
-            self.tolerance.saturating_add(nanos(max_wait)),
-        );
-        let mut ahead = 0;
+        let now = now.as_nanos();
         let moved = update(Protocol::Rate, &self.arrival, |arrival| {
             let after = arrival.max(now).saturating_add(increment);
-            ahead = after - now;
-            (ahead <= reach).then_some(after)
+            (after - now <= reach).then_some(after)
         });
-        let wait = ahead.saturating_sub(self.tolerance);
-        let (before, after) = moved.ok_or(Some(Duration::from_nanos(wait)))?;
-        Ok(Grant {
-            ready: Instant::from_nanos(now.saturating_add(wait)),
-            remaining: self.remaining(ahead),
-            undo: Undo::Smooth { before, after },
+        moved.ok_or_else(|| {
+            let arrival = self.arrival.load(Ordering::Relaxed).max(now);
+            let ahead = arrival.saturating_add(increment) - now;
+            Some(Duration::from_nanos(ahead.saturating_sub(self.tolerance)))
         })
     }
 
@@ -71,13 +91,15 @@ impl Smooth {
             .load(Ordering::Relaxed)
             .saturating_sub(now.as_nanos());
         Snapshot {
-            remaining: self.remaining(ahead),
+            remaining: self.room(ahead).units(),
             full_in: Duration::from_nanos(ahead),
         }
     }
 
-    fn remaining(&self, ahead: u64) -> u32 {
-        let units = self.tolerance.saturating_sub(ahead) / self.period;
-        u32::try_from(units).unwrap_or(u32::MAX)
+    fn room(&self, ahead: u64) -> Room {
+        Room {
+            left: self.tolerance.saturating_sub(ahead),
+            per_unit: self.period,
+        }
     }
 }

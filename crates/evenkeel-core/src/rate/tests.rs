@@ -84,7 +84,7 @@ fn a_strict_limit_holds_in_every_period_where_a_smooth_one_adds_its_burst() {
 }
 
 #[test]
-fn turns_are_given_in_order_and_no_sooner_than_the_rate() {
+fn peer_fault_22_turns_are_given_in_order_and_no_sooner_than_the_rate() {
     for (limit, ready) in [(smooth(10, 1), [0, 100, 200]), (strict(1), [0, 1000, 2000])] {
         let wait = Duration::from_secs(2);
         let turns: Vec<_> = (0..3)
@@ -173,6 +173,13 @@ fn a_clock_that_lags_admits_nothing_twice() {
         assert_eq!(admitted(&limit, 1000, 20), 5);
         assert_eq!(admitted(&limit, 999, 20), 0);
     }
+}
+
+#[test]
+fn a_clock_that_lags_is_not_made_to_wait_for_the_other() {
+    let limit = strict(5);
+    assert!(limit.try_acquire(at(1_000), ONE).is_ok());
+    assert!(limit.try_acquire(at(999), ONE).is_ok());
 }
 
 /// The bucket that a timer would refill, to the nanosecond.

@@ -317,6 +317,17 @@ mod tests {
     }
 
     #[test]
+    fn a_headroom_below_one_does_not_hold_back_what_is_accepted() {
+        let config = Config {
+            headroom: Ratio::from_permille(500),
+            ..Config::default()
+        };
+        let throttle = Throttle::new(config, 1);
+        observe(&throttle, |_| Finished::success());
+        assert_eq!(held_back(&throttle), 0);
+    }
+
+    #[test]
     fn some_calls_are_sent_whatever_is_refused() {
         let throttle = throttle();
         observe(&throttle, |_| Finished::failed(Class::Rejected));

@@ -82,24 +82,45 @@ impl Ewma {
         Duration::from_nanos(held << VALUE_UNIT_BITS)
     }
 
+    /// The average as it would be had a sample of nothing come now: what was known long ago counts for
+    /// little.
+    #[must_use]
+    pub fn decayed(&self, now: Instant) -> Duration {
+        let held = self.word.load(Ordering::Relaxed);
+        let elapsed = elapsed(now, held >> VALUE_BITS).unwrap_or(0);
+        let left = blend(held & VALUE_MASK, 0, half_to_the(elapsed, self.half_life));
+        Duration::from_nanos(left << VALUE_UNIT_BITS)
+    }
+
     fn update(&self, now: Instant, sample: Duration, into: impl Fn(u64, u64, u64) -> u64) {
         // A sample of nothing is told from no sample.
         let sample = (nanos(sample) >> VALUE_UNIT_BITS).clamp(1, VALUE_MASK);
-        let now = now.as_nanos() >> TIME_UNIT_BITS & TIME_MASK;
         update(Protocol::Ewma, &self.word, |held| {
             let (average, then) = (held & VALUE_MASK, held >> VALUE_BITS);
             if average == 0 {
-                return Some(now << VALUE_BITS | sample);
+                return Some(units(now) << VALUE_BITS | sample);
             }
-            let elapsed = now.wrapping_sub(then) & TIME_MASK;
-            let (elapsed, latest) = if elapsed > TIME_MASK - LAG {
-                (0, then)
-            } else {
-                (elapsed, now)
+            let (latest, elapsed) = match elapsed(now, then) {
+                Some(elapsed) => (units(now), elapsed),
+                None => (then, 0),
             };
             let weight = half_to_the(elapsed, self.half_life);
             Some(latest << VALUE_BITS | into(average, sample, weight).clamp(1, VALUE_MASK))
         });
+    }
+}
+
+const fn units(now: Instant) -> u64 {
+    now.as_nanos() >> TIME_UNIT_BITS & TIME_MASK
+}
+
+/// Time units from `then` to `now`; none for a clock that lags a little behind.
+const fn elapsed(now: Instant, then: u64) -> Option<u64> {
+    let elapsed = units(now).wrapping_sub(then) & TIME_MASK;
+    if elapsed > TIME_MASK - LAG {
+        None
+    } else {
+        Some(elapsed)
     }
 }
 
@@ -166,6 +187,20 @@ mod tests {
         average.record_peak(at(1001), Duration::from_millis(10));
         let seen = average.value().as_millis();
         assert!((500..=510).contains(&seen), "half of it is left: {seen} ms");
+    }
+
+    #[test]
+    fn an_average_that_nobody_feeds_fades() {
+        let average = Ewma::new(SECOND);
+        assert_eq!(average.decayed(at(0)), Duration::ZERO);
+        average.record(at(0), SECOND);
+        assert_eq!(average.decayed(at(0)), SECOND);
+        let left = average.decayed(at(2_000)).as_millis();
+        assert!(
+            (249..=252).contains(&left),
+            "a quarter after two half-lives: {left} ms"
+        );
+        assert_eq!(average.value(), SECOND, "and asking moves nothing");
     }
 
     #[test]
