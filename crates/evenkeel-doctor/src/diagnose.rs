@@ -107,6 +107,9 @@ fn missing(capture: &Capture) -> Vec<String> {
     if go && capture.dumps().count() < 2 {
         absent.push("a second goroutine dump some seconds later".to_owned());
     }
+    if capture.moments.len() > 1 && capture.moments.iter().any(|moment| moment.at.is_none()) {
+        absent.push("the times of the dumps: taken as spread evenly over the metrics".to_owned());
+    }
     if capture.metrics.is_none() {
         absent.push("metrics over time: attempts, successes, goroutines".to_owned());
     }
