@@ -112,7 +112,7 @@ fn tasks(facts: &Facts<'_>) -> Option<Finding> {
     let alive = tasks.alive?;
     let per_task = tasks.descriptors_per_task?;
     let idle = tasks.busy.is_none_or(|busy| busy < 0.5) && tasks.queued.is_none();
-    let finishes = tasks.done_per_started.is_some_and(|share| share >= 0.1);
+    let finishes = tasks.ended_share.is_some_and(|share| share >= 0.1);
     if !idle || finishes || per_task < 0.5 {
         return None;
     }
