@@ -94,6 +94,12 @@ fn looked_at(capture: &Capture, facts: &Facts<'_>) -> Vec<String> {
     }
     if let Some((_, process)) = capture.processes().next_back() {
         seen.push(format!("{} threads in /proc", process.threads.len()));
+        if let Some(peer) = process.peers.iter().max_by_key(|peer| peer.sockets) {
+            seen.push(format!(
+                "sockets: most, {}, to {} ({})",
+                peer.sockets, peer.address, peer.state
+            ));
+        }
     }
     if let Some(logs) = &capture.logs {
         seen.extend(logs.sentences());
