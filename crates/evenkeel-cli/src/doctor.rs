@@ -164,6 +164,7 @@ fn watch(look: &Look) -> Ended {
         moments: look.moments.min(2),
         every: Duration::from_secs(look.every.min(4)),
         cpu_seconds: 1,
+        closing_profiles: false,
     };
     let clear = std::io::stdout().is_terminal();
     let mut watch = Watch::default();

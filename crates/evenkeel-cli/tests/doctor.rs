@@ -1,5 +1,7 @@
 //! `evenkeel doctor` as it is called: what it prints first, and how it exits.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests runs the command too")]
+
 use assert_cmd::Command;
 
 const STUCK: &str = "\

@@ -94,6 +94,12 @@ fn looked_at(capture: &Capture, facts: &Facts<'_>) -> Vec<String> {
     }
     if let Some((_, process)) = capture.processes().next_back() {
         seen.push(format!("{} threads in /proc", process.threads.len()));
+        if let Some(peer) = process.peers.iter().max_by_key(|peer| peer.sockets) {
+            seen.push(format!(
+                "sockets: most, {}, to {} ({})",
+                peer.sockets, peer.address, peer.state
+            ));
+        }
     }
     if let Some(logs) = &capture.logs {
         seen.extend(logs.sentences());
@@ -106,6 +112,9 @@ fn missing(capture: &Capture) -> Vec<String> {
     let go = capture.dumps().next().is_some();
     if go && capture.dumps().count() < 2 {
         absent.push("a second goroutine dump some seconds later".to_owned());
+    }
+    if capture.moments.len() > 1 && capture.moments.iter().any(|moment| moment.at.is_none()) {
+        absent.push("the times of the dumps: taken as spread evenly over the metrics".to_owned());
     }
     if capture.metrics.is_none() {
         absent.push("metrics over time: attempts, successes, goroutines".to_owned());

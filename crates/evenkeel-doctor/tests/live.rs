@@ -114,6 +114,7 @@ fn judge(program: &str, verb: &[&str], shape: &str, rate: u32) -> Diagnosis {
         moments: 3,
         every: Duration::from_secs(3),
         cpu_seconds: 2,
+        closing_profiles: true,
     };
     let recording = record(&target, &plan, &mut |_| {}).unwrap();
     drop((load, service));

@@ -1,12 +1,13 @@
 //! Calls to somebody else that never return.
 
 use super::leak::{finishes, growing_family};
-use super::{Check, crowd, remedies, survivors};
-use crate::fact::{Facts, Progress, Role, Track};
+use super::{Check, crowd, grouped, remedies, survivors};
+use crate::fact::{Facts, Progress, Role, Track, growth};
 use evenkeel_report::Confidence;
 
 use crate::finding::{Finding, Ingredient, Verdict};
 use crate::goroutine::WaitState;
+use crate::procfs::ProcessSample;
 use crate::stack::Frame;
 
 pub(super) const CHECK: Check = Check {
@@ -21,7 +22,8 @@ request.
 Called when the goroutines that grow wait for the network on a call of the service's own and the
 first of them are still there at the last moment; when requests stand in such calls while nothing
 is answered any more; when one has waited for a minute and more in a single dump; or, for tokio,
-when tasks and descriptors grow together while the workers idle.
+when tasks and descriptors grow together while the workers idle. Of a process that shows nothing
+else, sockets to one address that climb while its processors idle are a lead, no more.
 
 The line named is the service's, above the client library. A slow dependency under a working timeout
 is not it: those calls come and go.
@@ -37,6 +39,39 @@ fn run(facts: &Facts<'_>) -> Option<Finding> {
         .or_else(|| all_hang(facts))
         .or_else(|| one_moment(facts))
         .or_else(|| tasks(facts))
+        .or_else(|| sockets(facts))
+        .map(|found| with_peer(facts, found))
+}
+
+/// Names the peer to which sockets piled up, where the kernel showed them.
+fn with_peer(facts: &Facts<'_>, mut found: Finding) -> Finding {
+    let mut samples = facts.capture.processes().map(|(_, process)| process);
+    let (Some(first), Some(last)) = (samples.next(), samples.next_back()) else {
+        return found;
+    };
+    let sockets = |sample: &ProcessSample, address: &str| -> u64 {
+        let to = sample.peers.iter().filter(|peer| peer.address == address);
+        to.map(|peer| peer.sockets).sum()
+    };
+    let most = last
+        .peers
+        .iter()
+        .map(|peer| {
+            let (before, after) = (sockets(first, &peer.address), sockets(last, &peer.address));
+            (after.saturating_sub(before), before, after, &peer.address)
+        })
+        .max();
+    if let Some((risen, before, after, address)) = most
+        && risen >= 10
+    {
+        found.resource = format!("{address}, which was called and does not answer");
+        found.evidence.push(format!(
+            "sockets to {address} rose from {} to {}",
+            grouped(before),
+            grouped(after)
+        ));
+    }
+    found
 }
 
 fn growing(facts: &Facts<'_>) -> Option<Finding> {
@@ -112,7 +147,7 @@ fn tasks(facts: &Facts<'_>) -> Option<Finding> {
     let alive = tasks.alive?;
     let per_task = tasks.descriptors_per_task?;
     let idle = tasks.busy.is_none_or(|busy| busy < 0.5) && tasks.queued.is_none();
-    let finishes = tasks.done_per_started.is_some_and(|share| share >= 0.1);
+    let finishes = tasks.ended_share.is_some_and(|share| share >= 0.1);
     if !idle || finishes || per_task < 0.5 {
         return None;
     }
@@ -127,6 +162,46 @@ fn tasks(facts: &Facts<'_>) -> Option<Finding> {
             format!("{per_task:.1} descriptors are opened for each task that stays: connections"),
         ],
         vec!["task stacks (a task dump), to name the line".to_owned()],
+    ))
+}
+
+/// Of a process that shows nothing else: sockets to one address and port climb while its processors
+/// idle. Clients of a server each come from a port of their own, so such a climb is outbound.
+fn sockets(facts: &Facts<'_>) -> Option<Finding> {
+    if facts.dumps() > 0 || facts.tasks.is_some() || facts.heat.hot() {
+        return None;
+    }
+    let samples: Vec<_> = facts.capture.processes().collect();
+    let (_, last) = samples.last()?;
+    let climb = last
+        .peers
+        .iter()
+        .filter_map(|peer| {
+            let points: Vec<(f64, f64)> = samples
+                .iter()
+                .enumerate()
+                .map(|(index, (at, sample))| {
+                    let to = sample
+                        .peers
+                        .iter()
+                        .filter(|other| other.address == peer.address);
+                    let sockets: u64 = to.map(|other| other.sockets).sum();
+                    (at.unwrap_or(index as f64), sockets as f64)
+                })
+                .collect();
+            growth(&points)
+        })
+        .max_by(|a, b| a.last.total_cmp(&b.last))?;
+    Some(finding(
+        None,
+        Confidence::Possible,
+        vec![format!(
+            "sockets to one address climb by {:.1}/s while the processors idle",
+            climb.per_second
+        )],
+        vec![
+            "stacks and metrics: the calls may be answered, and their connections kept".to_owned(),
+        ],
     ))
 }
 

@@ -170,7 +170,7 @@ fn tasks(facts: &Facts<'_>) -> Option<Finding> {
             ),
             computed_by(facts),
         )
-    } else if tasks.queued.is_none() && tasks.done_per_started.is_some_and(|share| share >= 0.1) {
+    } else if tasks.queued.is_none() && tasks.ended_share.is_some_and(|share| share >= 0.1) {
         (
             "tasks do finish, only slower than they are started".to_owned(),
             None,

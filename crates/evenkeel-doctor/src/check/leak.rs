@@ -196,7 +196,7 @@ fn growing_tasks(facts: &Facts<'_>) -> Option<Finding> {
     let tasks = facts.tasks.as_ref()?;
     let growth = tasks.alive?;
     let idle = tasks.busy.is_none_or(|busy| busy < 0.5) && tasks.queued.is_none();
-    let finishes = tasks.done_per_started.is_some_and(|share| share >= 0.1);
+    let finishes = tasks.ended_share.is_some_and(|share| share >= 0.1);
     if !idle || finishes {
         return None;
     }

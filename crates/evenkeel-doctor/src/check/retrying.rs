@@ -197,18 +197,22 @@ fn culprit(facts: &Facts<'_>, family: Option<&Family>) -> Option<Frame> {
 pub(super) fn evidence(facts: &Facts<'_>, retrying: &Retrying<'_>) -> Vec<String> {
     let mut said = Vec::new();
     if let Some(pair) = retrying.pair {
+        let each = if pair.successes < 0.1 {
+            "next to none succeeds".to_owned()
+        } else {
+            format!("{:.0} attempts for each success", pair.ratio())
+        };
         said.push(format!(
-            "{} {} against {} {}: {:.0} attempts for each success",
+            "{} {} against {} {}: {each}",
             super::per_second(pair.attempts),
             pair.attempts_name,
             super::per_second(pair.successes),
             pair.successes_name,
-            pair.ratio()
         ));
     }
     if retrying.actors > 0 {
         said.push(format!(
-            "{} goroutines do it, and their number does not explain it",
+            "{} goroutines do it",
             super::grouped(retrying.actors)
         ));
     }

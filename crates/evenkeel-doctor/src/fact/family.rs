@@ -257,10 +257,16 @@ impl Families {
 }
 
 /// Where a goroutine comes from: the service's own `go` statement, else the outermost function of
-/// the service, which is the handler a server called.
+/// the service, which is the handler a server called or the closure a library started for it.
 fn origin(group: &Group) -> (Frame, bool) {
     match &group.created_by {
-        Some(creator) if creator.owner() >= Owner::Dependency => (creator.clone(), true),
+        Some(creator) if creator.owner() == Owner::Service => (creator.clone(), true),
+        Some(creator)
+            if creator.owner() == Owner::Dependency
+                && group.stack.service_frames().next().is_none() =>
+        {
+            (creator.clone(), true)
+        }
         creator => {
             let handler = group
                 .stack

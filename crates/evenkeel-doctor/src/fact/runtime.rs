@@ -19,8 +19,8 @@ pub(crate) struct Tasks {
     pub(crate) busy: Option<f64>,
     /// Descriptors opened for each task that stayed.
     pub(crate) descriptors_per_task: Option<f64>,
-    /// Successes per task started, where both are counted.
-    pub(crate) done_per_started: Option<f64>,
+    /// Share of the tasks started that ended again, while the number alive climbed.
+    pub(crate) ended_share: Option<f64>,
 }
 
 impl Tasks {
@@ -36,11 +36,6 @@ impl Tasks {
         let queue = queue_depth(metrics);
         let alive_growth = growth(&alive.points);
         let opened = descriptors_opened(capture);
-        let started = counters.started.map(|(early, late)| (early + late) / 2.0);
-        let done = counters
-            .worst_pair()
-            .map(|pair| pair.successes)
-            .or(counters.completions_late);
         Some(Self {
             alive: alive_growth,
             alive_last: alive.last(),
@@ -53,12 +48,21 @@ impl Tasks {
                 (Some(opened), Some(growth)) => Some(opened / (growth.last - growth.first)),
                 _ => None,
             },
-            done_per_started: match (done, started) {
-                (Some(done), Some(started)) if started > 0.0 => Some(done / started),
-                _ => None,
-            },
+            ended_share: alive_growth.and_then(|growth| ended_share(growth, counters)),
         })
     }
+}
+
+/// Of what was started, all but what stayed has ended. Where starts are not counted, attempts and
+/// successes stand in, unless all succeed: then whatever piles up is not what they count.
+fn ended_share(growth: Growth, counters: &Counters) -> Option<f64> {
+    if let Some((early, late)) = counters.started {
+        let started = (early + late) / 2.0;
+        return (started > 0.0).then(|| (1.0 - growth.per_second / started).max(0.0));
+    }
+    let pair = counters.worst_pair()?;
+    let share = pair.successes / pair.attempts.max(1e-9);
+    Some(if share < 0.9 { share } else { 0.0 })
 }
 
 fn queue_depth(metrics: &Metrics) -> Vec<(f64, f64)> {

@@ -59,3 +59,16 @@ fn section(out: &mut String, title: &str, lines: &[String]) {
         let _ = writeln!(out, "  - {line}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_report_answers_first_and_argues_after() {
+        let dump = "goroutine 7 [chan send, 49 minutes]:\nshop/feed.(*Reader).push(0xc1)\n\tshop/feed/feed.go:66 +0xd2\ncreated by shop/feed.Start in goroutine 1\n\tshop/feed/feed.go:39 +0x1a\n";
+        let capture = crate::source::read_stream("standard input", dump.as_bytes()).unwrap();
+        insta::assert_snapshot!(
+            "leak_of_one_dump",
+            super::to_text(&crate::diagnose(&capture))
+        );
+    }
+}

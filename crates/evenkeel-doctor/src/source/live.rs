@@ -39,6 +39,9 @@ pub struct Plan {
     pub every: Duration,
     /// Length of the processor profile in seconds; 0 takes none.
     pub cpu_seconds: u32,
+    /// Whether the profiles of the end are taken: mutex, block, execution trace, leaks. The last makes
+    /// the collector run, which is too much to ask of a service again and again.
+    pub closing_profiles: bool,
 }
 
 impl Default for Plan {
@@ -47,6 +50,7 @@ impl Default for Plan {
             moments: 3,
             every: Duration::from_secs(5),
             cpu_seconds: 3,
+            closing_profiles: true,
         }
     }
 }
@@ -137,7 +141,9 @@ pub fn record(
         }
         moments
     });
-    session.closing_profiles();
+    if plan.closing_profiles {
+        session.closing_profiles();
+    }
     let mut recording = session.recording;
     let manifest = serde_json::json!({
         "evenkeel_capture": 1,
