@@ -701,7 +701,8 @@ fn is_success_name(name: &str) -> bool {
 fn is_operation(view: &View<'_>, call: NodeId) -> bool {
     let tree = view.tree;
     let name = tree.callee_name(call);
-    if name.is_empty() || delay::site(view, call).is_some() {
+    let asks = super::words::split_words(name).next().is_some_and(|w| ["can", "is", "has", "should", "may", "needs"].iter().any(|q| w.eq_ignore_ascii_case(q)));
+    if name.is_empty() || asks || delay::site(view, call).is_some() {
         return false;
     }
     if matches!(

@@ -131,16 +131,16 @@ fn operation(view: &View<'_>, node: NodeId, states: &[flow::State]) -> Option<Op
     for call in calls {
         let call = innermost_operation(view, call);
         let path = operation_path(view, call);
-        let found = Operation {
-            remote: words::remote(&path),
-            name: last_of(&path).to_owned(),
-            takes_context: tree.arguments(call).any(|a| {
-                let text = tree.text_of(a);
-                has_word(text, &["ctx", "context", "token", "cancel"])
-            }) || has_any(tree.text_of(call), &["withcontext", "ctx"]),
-            path,
-            call,
+        let takes_context = tree.arguments(call).any(|a| has_word(tree.text_of(a), &["ctx", "context", "token", "cancel"]))
+            || has_any(tree.text_of(call), &["withcontext", "ctx"]);
+        // What takes a context, or is awaited between sleeps, is waited for: it leaves the machine
+        // unless its name says otherwise.
+        let is_awaited = tree.kind(tree.parent(call)) == Kind::Await;
+        let remote = match words::remote(&path) {
+            Remote::Unknown if takes_context || is_awaited => Remote::Yes,
+            judged => judged,
         };
+        let found = Operation { remote, name: last_of(&path).to_owned(), takes_context, path, call };
         let better = match &best {
             None => true,
             Some(held) => held.remote != Remote::Yes && found.remote == Remote::Yes,

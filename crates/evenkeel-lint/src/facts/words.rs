@@ -49,7 +49,7 @@ pub(crate) fn split_words(text: &str) -> impl Iterator<Item = &str> {
 /// Randomness in a delay, under any of its names.
 pub(crate) const RANDOM: &[&str] = &[
     "rand", "jitter", "fastrand", "thread_rng", "stagger", "spread", "splay", "fuzz", "retryafter", "retry_after", "retry-after",
-    "smear", "entropy", "decorrelated",
+    "smear", "entropy", "decorrelated", ".float64()", "int63n", "int31n", ".intn(", "int64n", "random_range", "gen_range",
 ];
 
 /// A growth that is held down.

@@ -40,9 +40,9 @@ func (s *Store) load(ctx context.Context, id string) (*Item, error) {
 ```
 
 ## How it is found
-A context parameter, a `*http.Request` or a gRPC stream is live at the call. Passed over: functions,
-calls and comments that speak of shutdown, cleanup, rollback, audit or detaching; deferred calls and
-goroutines, which outlive the call on purpose; contexts with a cancel function of their own; code after `<-ctx.Done()`; the fallback for a nil
+A context parameter, a `*http.Request` or a gRPC stream is live at the call. A callback that the call itself runs belongs to its
+function. Passed over: functions, calls and comments that speak of shutdown, cleanup, rollback, audit
+or detaching; deferred calls, goroutines and stored closures, which outlive the call on purpose; contexts with a cancel function of their own; code after `<-ctx.Done()`; the fallback for a nil
 context; constructors; contexts kept in a field; logging; `main`, `init`, commands and tests.
 
 ## Fix
@@ -134,8 +134,8 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
         match tree.kind(ancestor) {
             Kind::Defer | Kind::Spawn | Kind::Composite | Kind::KeyValue => return true,
             Kind::Return if tree.kind(at) == Kind::Call && at == call => return true,
-            // The closure outlives the call that makes it.
-            Kind::Closure if ancestor != owner => return true,
+            // The closure may outlive the call that makes it.
+            Kind::Closure if ancestor != owner && !is_callback(view, ancestor) => return true,
             Kind::Call if ancestor != call => {
                 let name = view.tree.callee(ancestor).map_or("", |c| tree.text_of(c));
                 let last = name.rsplit('.').next().unwrap_or(name);
@@ -175,6 +175,17 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
         tree.kind(id) == Kind::Unary && tree.get(id).op == Op::Receive && tree.text_of(id).contains("Done()") && !crate::facts::delay::in_select_arm(tree, id)
             && tree.ancestors(id).all(|a| tree.kind(a) != Kind::Spawn)
     })
+}
+
+/// A closure that is run by the call it is handed to: `WithClient(func(client) error { … })`.
+fn is_callback(view: &View<'_>, closure: NodeId) -> bool {
+    let tree = view.tree;
+    let call = tree.parent(closure);
+    if tree.kind(call) != Kind::Call || tree.get(closure).role != Role::Argument {
+        return false;
+    }
+    let name = tree.callee_name(call);
+    !has_word(name, &["go", "after", "submit", "schedule", "async", "once", "register", "handle", "add", "on", "subscribe", "spawn", "start", "run", "queue", "enqueue", "set", "new", "observe", "hook", "wrapper"])
 }
 
 /// A context made here and used only by goroutines, deferred calls or clean-up.
