@@ -193,8 +193,16 @@ pub(crate) fn goes_over_data(view: &View<'_>, node: NodeId) -> bool {
         Language::Go => tree.children(node).find(|&c| tree.kind(c) == Kind::Range).and_then(|r| tree.child(r, Role::Right)),
         Language::Rust => tree.child(node, Role::Value),
     };
-    let Some(over) = over else { return false };
+    let Some(over) = over else { return takes_items(view, node) };
     !counts(view, over)
+}
+
+/// `while let Some(job) = inbox.recv().await`.
+fn takes_items(view: &View<'_>, node: NodeId) -> bool {
+    let tree = view.tree;
+    let Some(condition) = tree.child(node, Role::Condition).filter(|&c| tree.kind(c) == Kind::LetCondition) else { return false };
+    tree.subtree(condition)
+        .any(|id| tree.kind(id) == Kind::Call && matches!(tree.callee_name(id), "recv" | "next" | "pop" | "pop_front" | "try_next" | "recv_async" | "next_message"))
 }
 
 fn counts(view: &View<'_>, over: NodeId) -> bool {
