@@ -118,13 +118,6 @@ impl Lines {
         (line as u32, offset - start + 1)
     }
 
-    /// Byte range of a line (from 1), without its end.
-    pub(crate) fn range(&self, line: u32, text: &str) -> std::ops::Range<usize> {
-        let start = self.starts.get(line as usize - 1).copied().unwrap_or(text.len() as u32) as usize;
-        let end = self.starts.get(line as usize).map_or(text.len(), |&s| s as usize);
-        start..start + text[start..end].trim_end_matches(['\n', '\r']).len()
-    }
-
     pub(crate) fn count(&self) -> u32 {
         self.starts.len() as u32
     }
@@ -149,6 +142,5 @@ mod tests {
         let lines = Lines::new("ab\ncd\n");
         assert_eq!(lines.position(0), (1, 1));
         assert_eq!(lines.position(4), (2, 2));
-        assert_eq!(lines.range(2, "ab\ncd\n"), 3..5);
     }
 }

@@ -5,7 +5,7 @@
 //! when a definition multiplies or shifts it, and is capped when one clamps it.
 
 use super::words::{self, has_any, has_word};
-use super::{View, compact};
+use super::{View, compact, library};
 use crate::source::Language;
 use crate::syntax::{Kind, NodeId, Op, Role, Tree};
 
@@ -206,6 +206,11 @@ pub(crate) fn decide(view: &View<'_>, duration: NodeId, around: NodeId) -> Delay
                 continue;
             }
             for id in tree.subtree(value) {
+                if tree.kind(id) == Kind::Call {
+                    if let Some(receiver) = tree.receiver(id) {
+                        next.extend(view.definitions(scope, &compact(tree.text_of(receiver))));
+                    }
+                }
                 let is_path = matches!(tree.kind(id), Kind::Name | Kind::Field)
                     && tree.get(id).role != Role::Callee
                     && !matches!(tree.kind(tree.parent(id)), Kind::Field);
@@ -242,6 +247,11 @@ fn examine(view: &View<'_>, value: NodeId, facts: &mut DelayFacts) {
                 let path = view.called(id);
                 if is_growth_call(name) {
                     facts.grows = Some(id);
+                }
+                if let Some(library) = library::of(&path) {
+                    facts.is_random |= library.jitter;
+                    facts.is_capped |= library.cap;
+                    continue;
                 }
                 if is_arithmetic(name, &path) || name.is_empty() {
                     continue;

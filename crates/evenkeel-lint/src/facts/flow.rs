@@ -701,6 +701,13 @@ fn is_success_name(name: &str) -> bool {
 fn is_operation(view: &View<'_>, call: NodeId) -> bool {
     let tree = view.tree;
     let name = tree.callee_name(call);
+    // An atomic or a map answers at once; what is awaited or given a context does not.
+    if matches!(name, "load" | "Load" | "get")
+        && tree.kind(tree.parent(call)) != Kind::Await
+        && !tree.arguments(call).any(|a| has_word(tree.text_of(a), &["ctx", "context"]))
+    {
+        return false;
+    }
     let asks = super::words::split_words(name).next().is_some_and(|w| ["can", "is", "has", "should", "may", "needs"].iter().any(|q| w.eq_ignore_ascii_case(q)));
     if name.is_empty() || asks || delay::site(view, call).is_some() {
         return false;
@@ -709,7 +716,7 @@ fn is_operation(view: &View<'_>, call: NodeId) -> bool {
         name,
         "Errorf" | "New" | "Wrap" | "Wrapf" | "Sprintf" | "Atoi" | "ParseInt" | "Unmarshal" | "Marshal" | "ReadAll" | "Done" | "Err" | "len" | "append" | "make"
             | "Itoa" | "Now" | "now" | "clone" | "unwrap" | "status" | "json" | "text" | "bytes" | "recv" | "next" | "Recv" | "Next" | "Read" | "read" | "pop" | "Pop" | "pop_front"
-            | "read_line" | "changed" | "borrow" | "load" | "Load" | "get" | "iter" | "take" | "Close" | "Accept" | "accept" | "poll_next" | "try_next" | "ReadMessage" | "Receive" | "receive" | "unwrap_or_default"
+            | "read_line" | "changed" | "borrow" | "iter" | "take" | "Close" | "Accept" | "accept" | "poll_next" | "try_next" | "ReadMessage" | "Receive" | "receive" | "unwrap_or_default"
             | "next_message" | "Scan" | "ReadString" | "ReadByte" | "TryLock" | "try_lock" | "try_recv" | "compare_exchange" | "compare_exchange_weak" | "CompareAndSwap" | "is_empty" | "to_string" | "format" | "Cause" | "Unwrap" | "parse"
     ) {
         return false;

@@ -21,7 +21,7 @@ use self::words::has_word;
 use crate::source::{Language, Lines, Setting, setting};
 use crate::syntax::{Kind, NodeId, Role, Tree};
 
-pub(crate) use loops::{Bound, LoopFacts, LoopKind};
+pub(crate) use loops::{LoopFacts, LoopKind};
 pub(crate) use summary::{Summary, Traits};
 
 /// A parsed file, ready for the rules.
@@ -160,7 +160,10 @@ impl<'t> View<'t> {
         let tree = self.tree;
         let mut values = Vec::new();
         for id in tree.subtree(scope) {
-            if !matches!(tree.kind(id), Kind::Let | Kind::Assign | Kind::KeyValue) {
+            // Rust's `for` binds like a `let`, Go's range clause too.
+            let binds = matches!(tree.kind(id), Kind::Let | Kind::Assign | Kind::KeyValue | Kind::Range)
+                || tree.kind(id) == Kind::Loop && tree.language == Language::Rust;
+            if !binds {
                 continue;
             }
             let targets: Vec<NodeId> = targets(tree, id).collect();

@@ -49,8 +49,6 @@ pub(crate) struct Summary {
     pub(crate) receiver: String,
     pub(crate) line: u32,
     pub(crate) traits: Traits,
-    /// Name of a live context: `ctx`, `r.Context()`, `token`.
-    pub(crate) context: Option<String>,
     /// Why this function runs once per request; `None` when it does not.
     pub(crate) handler: Option<&'static str>,
     /// Attempts of its retry loop, where that is known.
@@ -81,7 +79,6 @@ pub(crate) fn summarise(view: &View<'_>) -> Vec<Summary> {
                 traits: traits(view, function, &name),
                 receiver: receiver_type(view, function),
                 line: view.lines.position(tree.get(function).start).0,
-                context: super::context::live(view, function),
                 handler: super::context::handler(view, function),
                 attempts: None,
                 retried: None,

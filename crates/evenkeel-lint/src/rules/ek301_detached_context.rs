@@ -92,13 +92,24 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             .related(view, owner, format!("`{live}` is live here"))
             .help(format!("pass `{live}`, or `context.WithoutCancel({live})` where the work has to outlive the call"));
         let node = tree.get(call);
-        finding.fix = Some(Fix {
-            title: format!("pass `{live}`"),
-            changes_behaviour: true,
-            edits: vec![Edit { bytes: node.start as usize..node.end as usize, line: finding.place.line, replacement: live }],
-        });
+        if keeps_import(view) {
+            finding.fix = Some(Fix {
+                title: format!("pass `{live}`"),
+                changes_behaviour: true,
+                edits: vec![Edit { bytes: node.start as usize..node.end as usize, line: finding.place.line, replacement: live }],
+            });
+        }
         sink.report(finding);
     }
+}
+
+/// Whether the file uses its import of `context` for more than fresh contexts: it must not be left
+/// unused.
+fn keeps_import(view: &View<'_>) -> bool {
+    view.tree.text.match_indices("context.").any(|(at, _)| {
+        let rest = &view.tree.text[at + "context.".len()..];
+        rest.starts_with(|c: char| c.is_ascii_uppercase()) && !rest.starts_with("Background") && !rest.starts_with("TODO")
+    })
 }
 
 /// The live context at a call, and the function that has it.

@@ -191,7 +191,7 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
     if !tree.text.contains("reqwest") {
         return;
     }
-    let bounded_elsewhere = has_any(tree.text, &["event-stream", "time::timeout(", " timeout(", ".timeout(", "select!", "read_timeout("]);
+    let bounded_elsewhere = has_any(&tree.text.replace("fn timeout(", ""), &["event-stream", "time::timeout(", " timeout(", ".timeout(", "select!", "read_timeout("]);
     for id in (0..tree.len()).filter(|&id| tree.kind(id) == Kind::Call) {
         let name = tree.callee_name(id);
         let path = view.called(id);

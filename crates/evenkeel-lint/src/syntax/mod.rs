@@ -107,7 +107,6 @@ pub(crate) enum Role {
     Path,
     Trait,
     Key,
-    Entry,
     Operator,
 }
 
