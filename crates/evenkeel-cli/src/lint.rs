@@ -7,8 +7,8 @@ use std::process::Command;
 
 use clap::{Args, ValueEnum};
 use evenkeel_lint::{
-    Baseline, Config, Format, Linter, Report, SourceText, Spec, Standing, checklist, fixed_files, render, rules, serve,
-    statistics, with_suppressions,
+    Baseline, Config, Format, Linter, Report, SourceText, Spec, Standing, checklist, fixed_files,
+    render, rules, serve, statistics, with_suppressions,
 };
 
 use crate::exit::Exit;
@@ -145,10 +145,16 @@ fn lint(verb: &Lint) -> Result<Exit, Complaint> {
         return serve_editor(&linter);
     }
     let stdin = verb.paths.iter().any(|p| p == Path::new("-"));
-    let mut report = if stdin { from_stdin(verb, &linter)? } else { from_paths(verb, &linter)? };
+    let mut report = if stdin {
+        from_stdin(verb, &linter)?
+    } else {
+        from_paths(verb, &linter)?
+    };
     if let Some(revision) = &verb.since {
         let changed = changed_lines(revision)?;
-        report.findings.retain(|f| changed.contains(&(absolute(&f.place.path), f.place.line)));
+        report
+            .findings
+            .retain(|f| changed.contains(&(absolute(&f.place.path), f.place.line)));
     }
     if let Some(path) = &verb.baseline {
         apply_baseline(path, &mut report)?;
@@ -160,7 +166,11 @@ fn lint(verb: &Lint) -> Result<Exit, Complaint> {
     if changes {
         let fixed = fix(verb, &report, stdin)?;
         if stdin || verb.diff {
-            return Ok(if fixed == 0 || verb.exit_zero { Exit::Ok } else { Exit::Failed });
+            return Ok(if fixed == 0 || verb.exit_zero {
+                Exit::Ok
+            } else {
+                Exit::Failed
+            });
         }
         // What is left is judged anew: lines have moved.
         report = from_paths(verb, &linter)?;
@@ -179,8 +189,14 @@ fn config(verb: &Lint) -> Result<Config, Complaint> {
     let file = match &verb.config {
         Some(file) => Some(file.clone()),
         None => {
-            let start = verb.paths.first().filter(|p| p.exists()).map_or_else(|| PathBuf::from("."), Clone::clone);
-            let start = start.canonicalize().map_err(|e| format!("cannot read {}: {e}", start.display()))?;
+            let start = verb
+                .paths
+                .first()
+                .filter(|p| p.exists())
+                .map_or_else(|| PathBuf::from("."), Clone::clone);
+            let start = start
+                .canonicalize()
+                .map_err(|e| format!("cannot read {}: {e}", start.display()))?;
             Config::find(&start)
         }
     };
@@ -191,7 +207,8 @@ fn config(verb: &Lint) -> Result<Config, Complaint> {
     if !verb.select.is_empty() {
         spec.select = Some(verb.select.clone());
     }
-    spec.extend_select.extend(verb.extend_select.iter().cloned());
+    spec.extend_select
+        .extend(verb.extend_select.iter().cloned());
     spec.ignore.extend(verb.ignore.iter().cloned());
     spec.preview |= verb.preview;
     spec.tests |= verb.tests;
@@ -202,20 +219,34 @@ fn config(verb: &Lint) -> Result<Config, Complaint> {
 }
 
 fn from_paths(verb: &Lint, linter: &Linter) -> Result<Report, Complaint> {
-    let paths = if verb.paths.is_empty() { vec![PathBuf::from(".")] } else { verb.paths.clone() };
-    linter.lint_paths(&paths).map_err(|error| match std::error::Error::source(&error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    })
+    let paths = if verb.paths.is_empty() {
+        vec![PathBuf::from(".")]
+    } else {
+        verb.paths.clone()
+    };
+    linter
+        .lint_paths(&paths)
+        .map_err(|error| match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        })
 }
 
 fn from_stdin(verb: &Lint, linter: &Linter) -> Result<Report, Complaint> {
     let Some(name) = &verb.stdin_filename else {
-        return Err("stdin needs a name whose extension is .go or .rs: add --stdin-filename NAME".to_owned());
+        return Err(
+            "stdin needs a name whose extension is .go or .rs: add --stdin-filename NAME"
+                .to_owned(),
+        );
     };
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|e| format!("cannot read stdin: {e}"))?;
-    Ok(linter.lint_texts(&[SourceText { path: name.clone(), text }]))
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|e| format!("cannot read stdin: {e}"))?;
+    Ok(linter.lint_texts(&[SourceText {
+        path: name.clone(),
+        text,
+    }]))
 }
 
 fn serve_editor(linter: &Linter) -> Result<Exit, Complaint> {
@@ -223,14 +254,20 @@ fn serve_editor(linter: &Linter) -> Result<Exit, Complaint> {
     serve(&connection, linter).map_err(|e| format!("the editor's session broke: {e}"))?;
     // The writer ends when its channel does.
     drop(connection);
-    threads.join().map_err(|e| format!("the editor's session broke: {e}"))?;
+    threads
+        .join()
+        .map_err(|e| format!("the editor's session broke: {e}"))?;
     Ok(Exit::Ok)
 }
 
 fn write_report(verb: &Lint, report: &Report) {
     let mut out = anstream::stdout();
     let mut err = anstream::stderr();
-    let format = if verb.json { Format::Json } else { verb.output_format.into() };
+    let format = if verb.json {
+        Format::Json
+    } else {
+        verb.output_format.into()
+    };
     // A reader that went away wants no more.
     let _ = if verb.checklist && format == Format::Full {
         write!(out, "{}", checklist(report))
@@ -240,18 +277,33 @@ fn write_report(verb: &Lint, report: &Report) {
         write!(out, "{}", render(report, format, true, &read))
     };
     for notice in &report.notices {
-        let _ = writeln!(err, "note: {}:{}: {} ({})", notice.path, notice.line, notice.message, notice.kind);
+        let _ = writeln!(
+            err,
+            "note: {}:{}: {} ({})",
+            notice.path, notice.line, notice.message, notice.kind
+        );
     }
     for crash in &report.crashes {
-        let _ = writeln!(err, "error: rule {} crashed on {}: {}", crash.code, crash.path, crash.message);
+        let _ = writeln!(
+            err,
+            "error: rule {} crashed on {}: {}",
+            crash.code, crash.path, crash.message
+        );
     }
     if format == Format::Full && !verb.checklist {
-        let _ = writeln!(err, "{} findings in {} files", report.findings.len(), report.files);
+        let _ = writeln!(
+            err,
+            "{} findings in {} files",
+            report.findings.len(),
+            report.files
+        );
     }
 }
 
 fn read(path: &str) -> Option<String> {
-    std::fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    std::fs::read(path)
+        .ok()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn apply_baseline(path: &Path, report: &mut Report) -> Result<(), Complaint> {
@@ -261,7 +313,8 @@ fn apply_baseline(path: &Path, report: &mut Report) -> Result<(), Complaint> {
         }
         None => {
             let baseline = Baseline::of(report);
-            std::fs::write(path, baseline.text()).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+            std::fs::write(path, baseline.text())
+                .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
             baseline.apply(report);
         }
     }
@@ -275,38 +328,63 @@ fn fix(verb: &Lint, report: &Report, stdin: bool) -> Result<usize, Complaint> {
         if verb.diff || stdin {
             let _ = write!(out, "{}", file.diff());
         } else {
-            std::fs::write(&file.path, &file.after).map_err(|e| format!("cannot write {}: {e}", file.path))?;
+            std::fs::write(&file.path, &file.after)
+                .map_err(|e| format!("cannot write {}: {e}", file.path))?;
         }
     }
     Ok(files.iter().map(|f| f.fixed).sum())
 }
 
 fn add_ignores(report: &Report) -> Result<Exit, Complaint> {
-    let paths: BTreeSet<&str> = report.findings.iter().map(|f| f.place.path.as_str()).collect();
+    let paths: BTreeSet<&str> = report
+        .findings
+        .iter()
+        .map(|f| f.place.path.as_str())
+        .collect();
     for path in paths {
-        let findings: Vec<_> = report.findings.iter().filter(|f| f.place.path == path).collect();
+        let findings: Vec<_> = report
+            .findings
+            .iter()
+            .filter(|f| f.place.path == path)
+            .collect();
         let text = read(path).ok_or_else(|| format!("cannot read {path}"))?;
-        std::fs::write(path, with_suppressions(&text, &findings)).map_err(|e| format!("cannot write {path}: {e}"))?;
+        std::fs::write(path, with_suppressions(&text, &findings))
+            .map_err(|e| format!("cannot write {path}: {e}"))?;
     }
     Ok(Exit::Ok)
 }
 
 fn absolute(path: &str) -> PathBuf {
-    Path::new(path).canonicalize().unwrap_or_else(|_| PathBuf::from(path))
+    Path::new(path)
+        .canonicalize()
+        .unwrap_or_else(|_| PathBuf::from(path))
 }
 
 /// Lines of the working tree that are not in `revision`, by git.
 fn changed_lines(revision: &str) -> Result<BTreeSet<(PathBuf, u32)>, Complaint> {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().map_err(|e| format!("--since needs git: {e}"))?;
+        let output = Command::new("git")
+            .args(arguments)
+            .output()
+            .map_err(|e| format!("--since needs git: {e}"))?;
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {
-            Err(format!("--since {revision}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+            Err(format!(
+                "--since {revision}: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            ))
         }
     };
     let root = PathBuf::from(git(&["rev-parse", "--show-toplevel"])?.trim());
-    let diff = git(&["diff", "--unified=0", "--no-color", "--no-ext-diff", "--end-of-options", revision])?;
+    let diff = git(&[
+        "diff",
+        "--unified=0",
+        "--no-color",
+        "--no-ext-diff",
+        "--end-of-options",
+        revision,
+    ])?;
     let mut changed = BTreeSet::new();
     let mut file = PathBuf::new();
     for line in diff.lines() {
@@ -314,16 +392,27 @@ fn changed_lines(revision: &str) -> Result<BTreeSet<(PathBuf, u32)>, Complaint> 
             file = root.join(path);
         } else if let Some(hunk) = line.strip_prefix("@@ ") {
             // `@@ -a,b +c,d @@`
-            let added = hunk.split(' ').find_map(|part| part.strip_prefix('+')).unwrap_or("0");
+            let added = hunk
+                .split(' ')
+                .find_map(|part| part.strip_prefix('+'))
+                .unwrap_or("0");
             let (start, count) = added.split_once(',').unwrap_or((added, "1"));
-            let (start, count): (u32, u32) = (start.parse().unwrap_or(0), count.parse().unwrap_or(0));
-            changed.extend((start..start.saturating_add(count)).map(|line| (absolute(&file.to_string_lossy()), line)));
+            let (start, count): (u32, u32) =
+                (start.parse().unwrap_or(0), count.parse().unwrap_or(0));
+            changed.extend(
+                (start..start.saturating_add(count))
+                    .map(|line| (absolute(&file.to_string_lossy()), line)),
+            );
         }
     }
     for path in git(&["ls-files", "--others", "--exclude-standard", "--full-name"])?.lines() {
         let path = root.join(path);
         if let Some(text) = read(&path.to_string_lossy()) {
-            changed.extend((1..=text.lines().count()).filter_map(|n| Some((absolute(&path.to_string_lossy()), u32::try_from(n).ok()?))));
+            changed.extend(
+                (1..=text.lines().count()).filter_map(|n| {
+                    Some((absolute(&path.to_string_lossy()), u32::try_from(n).ok()?))
+                }),
+            );
         }
     }
     Ok(changed)
@@ -332,17 +421,34 @@ fn changed_lines(revision: &str) -> Result<BTreeSet<(PathBuf, u32)>, Complaint> 
 /// `evenkeel lint rule EK101`, `evenkeel lint rule --all`.
 fn explain(verb: &Lint) -> Exit {
     let mut out = anstream::stdout();
-    let wanted: Vec<String> = verb.paths.iter().skip(1).map(|p| p.to_string_lossy().into_owned()).collect();
-    let unknown = wanted.iter().find(|w| !rules().iter().any(|r| r.code == w.as_str() || r.name == w.as_str()));
+    let wanted: Vec<String> = verb
+        .paths
+        .iter()
+        .skip(1)
+        .map(|p| p.to_string_lossy().into_owned())
+        .collect();
+    let unknown = wanted.iter().find(|w| {
+        !rules()
+            .iter()
+            .any(|r| r.code == w.as_str() || r.name == w.as_str())
+    });
     if let Some(unknown) = unknown {
-        let _ = writeln!(anstream::stderr(), "error: there is no rule `{unknown}`; `evenkeel lint rule --all` prints every one");
+        let _ = writeln!(
+            anstream::stderr(),
+            "error: there is no rule `{unknown}`; `evenkeel lint rule --all` prints every one"
+        );
         return Exit::Usage;
     }
     if wanted.is_empty() && !verb.all {
-        let _ = writeln!(anstream::stderr(), "error: which rule? `evenkeel lint rule EK101`, or `--all`");
+        let _ = writeln!(
+            anstream::stderr(),
+            "error: which rule? `evenkeel lint rule EK101`, or `--all`"
+        );
         return Exit::Usage;
     }
-    let chosen = rules().iter().filter(|r| verb.all || wanted.iter().any(|w| w == r.code || w == r.name));
+    let chosen = rules()
+        .iter()
+        .filter(|r| verb.all || wanted.iter().any(|w| w == r.code || w == r.name));
     if verb.json || verb.output_format == OutputFormat::Json {
         let pages: Vec<_> = chosen
             .map(|r| {
@@ -361,7 +467,15 @@ fn explain(verb: &Lint) -> Exit {
             Standing::OptIn => "runs when selected",
             Standing::Preview => "preview: runs with --preview",
         };
-        let _ = writeln!(out, "# {} {}\n\n{}, {}, {standing}\n{}", rule.code, rule.name, rule.group(), rule.level.as_str(), rule.page);
+        let _ = writeln!(
+            out,
+            "# {} {}\n\n{}, {}, {standing}\n{}",
+            rule.code,
+            rule.name,
+            rule.group(),
+            rule.level.as_str(),
+            rule.page
+        );
     }
     Exit::Ok
 }

@@ -7,11 +7,18 @@ use evenkeel_lint::{Config, FixedFile, Linter, Report, SourceText, Spec, fixed_f
 
 fn lint(path: &str, text: &str) -> Report {
     let linter = Linter::new(Config::new(Spec::default()).unwrap());
-    linter.lint_texts(&[SourceText { path: path.to_owned(), text: text.to_owned() }])
+    linter.lint_texts(&[SourceText {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    }])
 }
 
 fn fixture(name: &str) -> (String, String) {
-    let text = std::fs::read_to_string(format!("{}/tests/fixtures/fixes/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let text = std::fs::read_to_string(format!(
+        "{}/tests/fixtures/fixes/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    ))
+    .unwrap();
     (format!("pkg/store/{name}"), text)
 }
 
@@ -24,9 +31,18 @@ fn fixed(name: &str) -> FixedFile {
     let file = files.remove(0);
     assert_eq!(file.fixed, wanted);
     let again = lint(&path, &file.after);
-    let broken: Vec<_> = again.notices.iter().filter(|n| n.kind == "parse-incomplete").collect();
+    let broken: Vec<_> = again
+        .notices
+        .iter()
+        .filter(|n| n.kind == "parse-incomplete")
+        .collect();
     assert!(broken.is_empty(), "{broken:?}\n{}", file.after);
-    let left: Vec<_> = again.findings.iter().filter(|f| f.fix.is_some()).map(|f| (f.code, f.place.line)).collect();
+    let left: Vec<_> = again
+        .findings
+        .iter()
+        .filter(|f| f.fix.is_some())
+        .map(|f| (f.code, f.place.line))
+        .collect();
     assert!(left.is_empty(), "{left:?}\n{}", file.after);
     file
 }
@@ -38,7 +54,11 @@ fn safe_fixes_never_change_behaviour() {
         let report = lint(&path, &text);
         assert!(report.findings.iter().any(|f| f.fix.is_some()));
         let files = fixed_files(&report, false, &|_| Some(text.clone()));
-        assert_eq!(files, [], "a fix that changes behaviour was applied unasked");
+        assert_eq!(
+            files,
+            [],
+            "a fix that changes behaviour was applied unasked"
+        );
     }
 }
 
@@ -50,11 +70,23 @@ fn unsafe_fixes_of_rust_still_compile() {
     for (name, text) in [("before.rs", &file.before), ("after.rs", &file.after)] {
         std::fs::write(folder.path().join(name), text).unwrap();
         let output = Command::new("rustc")
-            .args(["--crate-type", "lib", "--edition", "2024", "--emit", "metadata", name])
+            .args([
+                "--crate-type",
+                "lib",
+                "--edition",
+                "2024",
+                "--emit",
+                "metadata",
+                name,
+            ])
             .current_dir(folder.path())
             .output()
             .unwrap();
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{name}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
@@ -83,5 +115,9 @@ fn vet(folder: &Path, text: &str) {
         .current_dir(folder)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}\n{text}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

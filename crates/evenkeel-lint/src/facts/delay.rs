@@ -39,13 +39,21 @@ pub(crate) fn site(view: &View<'_>, call: NodeId) -> Option<DelaySite> {
         return None;
     }
     let first = tree.arguments(call).next();
-    let found = |wait, duration| Some(DelaySite { wait, call, duration });
+    let found = |wait, duration| {
+        Some(DelaySite {
+            wait,
+            call,
+            duration,
+        })
+    };
     match tree.language {
         Language::Go => match name {
             "Sleep" if view.called(call) == "time.Sleep" => found(Wait::Plain, first),
             "Sleep" => {
                 let path = view.called(call);
-                if has_any(&path, &["clock", "time", "sleeper"]) && tree.arguments(call).count() == 1 {
+                if has_any(&path, &["clock", "time", "sleeper"])
+                    && tree.arguments(call).count() == 1
+                {
                     return found(Wait::Plain, first);
                 }
                 found(Wait::Helper, duration_argument(tree, call))
@@ -58,7 +66,9 @@ pub(crate) fn site(view: &View<'_>, call: NodeId) -> Option<DelaySite> {
                 let select = in_select_arm(tree, call);
                 found(if select { Wait::Select } else { Wait::Plain }, first)
             }
-            "Wait" | "Next" | "NextBackOff" | "Pause" if receiver_is_backoff(view, call) => found(Wait::Helper, None),
+            "Wait" | "Next" | "NextBackOff" | "Pause" if receiver_is_backoff(view, call) => {
+                found(Wait::Helper, None)
+            }
             _ if name_waits(name) => found(Wait::Helper, duration_argument(tree, call)),
             _ => None,
         },
@@ -66,19 +76,33 @@ pub(crate) fn site(view: &View<'_>, call: NodeId) -> Option<DelaySite> {
             "sleep" | "sleep_until" => {
                 let path = view.called(call);
                 let blocking = path.contains("thread::");
-                if path.starts_with("tokio") || path.starts_with("time::") || blocking || path.contains("async_std") || path.contains("smol") || path == "sleep" || path.contains("::sleep") {
+                if path.starts_with("tokio")
+                    || path.starts_with("time::")
+                    || blocking
+                    || path.contains("async_std")
+                    || path.contains("smol")
+                    || path == "sleep"
+                    || path.contains("::sleep")
+                {
                     let select = in_select_arm(tree, call);
                     return found(if select { Wait::Select } else { Wait::Plain }, first);
                 }
                 found(Wait::Helper, first)
             }
             "tick" => found(Wait::Tick, None),
-            "new" | "after" if has_any(&view.called(call), &["delay::new", "timer::after"]) && is_awaited(tree, call) => {
+            "new" | "after"
+                if has_any(&view.called(call), &["delay::new", "timer::after"])
+                    && is_awaited(tree, call) =>
+            {
                 let select = in_select_arm(tree, call);
                 found(if select { Wait::Select } else { Wait::Plain }, first)
             }
-            "wait" | "next" if receiver_is_backoff(view, call) && is_awaited(tree, call) => found(Wait::Helper, None),
-            _ if name_waits(name) && is_awaited(tree, call) => found(Wait::Helper, duration_argument(tree, call)),
+            "wait" | "next" if receiver_is_backoff(view, call) && is_awaited(tree, call) => {
+                found(Wait::Helper, None)
+            }
+            _ if name_waits(name) && is_awaited(tree, call) => {
+                found(Wait::Helper, duration_argument(tree, call))
+            }
             _ => None,
         },
     }
@@ -89,7 +113,10 @@ pub(crate) fn timer_receive(view: &View<'_>, receive: NodeId) -> Option<DelaySit
     let tree = view.tree;
     let channel = tree.children(receive).next()?;
     let text = compact(tree.text_of(channel));
-    let base = text.strip_suffix(".C").or_else(|| text.strip_suffix(".C()")).or_else(|| text.strip_suffix(".Chan()"))?;
+    let base = text
+        .strip_suffix(".C")
+        .or_else(|| text.strip_suffix(".C()"))
+        .or_else(|| text.strip_suffix(".Chan()"))?;
     let select = in_select_arm(tree, receive);
     let scope = view.scope(receive);
     let mut duration = None;
@@ -118,25 +145,65 @@ pub(crate) fn timer_receive(view: &View<'_>, receive: NodeId) -> Option<DelaySit
     } else {
         Wait::Plain
     };
-    Some(DelaySite { wait, call: receive, duration })
+    Some(DelaySite {
+        wait,
+        call: receive,
+        duration,
+    })
 }
 
 fn name_waits(name: &str) -> bool {
     has_word(name, &["sleep", "sleeping"])
-        || has_word(name, &["backoff"]) && !has_word(name, &["new", "reset", "get", "calculate", "compute", "with", "next", "default", "duration", "is", "config", "set", "max", "min", "exponential", "policy", "delay", "time", "permanent"])
-        || has_word(name, &["wait", "pause"]) && has_word(name, &["retry", "backoff", "interval", "delay"])
+        || has_word(name, &["backoff"])
+            && !has_word(
+                name,
+                &[
+                    "new",
+                    "reset",
+                    "get",
+                    "calculate",
+                    "compute",
+                    "with",
+                    "next",
+                    "default",
+                    "duration",
+                    "is",
+                    "config",
+                    "set",
+                    "max",
+                    "min",
+                    "exponential",
+                    "policy",
+                    "delay",
+                    "time",
+                    "permanent",
+                ],
+            )
+        || has_word(name, &["wait", "pause"])
+            && has_word(name, &["retry", "backoff", "interval", "delay"])
 }
 
 fn receiver_is_backoff(view: &View<'_>, call: NodeId) -> bool {
     view.tree.receiver(call).is_some_and(|r| {
         let text = view.tree.text_of(r);
-        has_word(text, &["backoff", "boff", "backoffs", "retry", "retrier", "retryer", "bo", "throttle"]) || has_any(text, &["backoff"])
+        has_word(
+            text,
+            &[
+                "backoff", "boff", "backoffs", "retry", "retrier", "retryer", "bo", "throttle",
+            ],
+        ) || has_any(text, &["backoff"])
     })
 }
 
 fn duration_argument(tree: &Tree<'_>, call: NodeId) -> Option<NodeId> {
     tree.arguments(call).find(|&a| {
-        has_any(tree.text_of(a), &["delay", "backoff", "interval", "wait", "duration", "second", "millis", "sleep", "time.", "timeout"])
+        has_any(
+            tree.text_of(a),
+            &[
+                "delay", "backoff", "interval", "wait", "duration", "second", "millis", "sleep",
+                "time.", "timeout",
+            ],
+        )
     })
 }
 
@@ -157,7 +224,11 @@ pub(crate) fn in_select_arm(tree: &Tree<'_>, id: NodeId) -> bool {
             Kind::Arm => {
                 return tree.get(at).role == Role::Pattern
                     && tree.kind(tree.parent(parent)) == Kind::Select
-                    && tree.children(tree.parent(parent)).filter(|&c| tree.kind(c) == Kind::Arm).count() > 1;
+                    && tree
+                        .children(tree.parent(parent))
+                        .filter(|&c| tree.kind(c) == Kind::Arm)
+                        .count()
+                        > 1;
             }
             Kind::Block | Kind::Function | Kind::Closure | Kind::Loop => return false,
             _ => at = parent,
@@ -187,7 +258,10 @@ pub(crate) struct DelayFacts {
 /// Follows a duration to what decides it.
 pub(crate) fn decide(view: &View<'_>, duration: NodeId, around: NodeId) -> DelayFacts {
     let tree = view.tree;
-    let mut facts = DelayFacts { text: super::brief(tree.text_of(duration)), ..DelayFacts::default() };
+    let mut facts = DelayFacts {
+        text: super::brief(tree.text_of(duration)),
+        ..DelayFacts::default()
+    };
     facts.constant_ms = milliseconds(view, duration, 0);
     facts.is_constant = facts.constant_ms.is_some() || is_constant(view, duration);
     let scope = view.scope(duration);
@@ -206,10 +280,10 @@ pub(crate) fn decide(view: &View<'_>, duration: NodeId, around: NodeId) -> Delay
                 continue;
             }
             for id in tree.subtree(value) {
-                if tree.kind(id) == Kind::Call {
-                    if let Some(receiver) = tree.receiver(id) {
-                        next.extend(view.definitions(scope, &compact(tree.text_of(receiver))));
-                    }
+                if tree.kind(id) == Kind::Call
+                    && let Some(receiver) = tree.receiver(id)
+                {
+                    next.extend(view.definitions(scope, &compact(tree.text_of(receiver))));
                 }
                 let is_path = matches!(tree.kind(id), Kind::Name | Kind::Field)
                     && tree.get(id).role != Role::Callee
@@ -270,25 +344,39 @@ fn examine(view: &View<'_>, value: NodeId, facts: &mut DelayFacts) {
 }
 
 /// Multiplication of the delay by itself, and comparisons that hold it down.
-fn examine_growth(view: &View<'_>, scope: NodeId, names: &[String], around: NodeId, facts: &mut DelayFacts) {
+fn examine_growth(
+    view: &View<'_>,
+    scope: NodeId,
+    names: &[String],
+    around: NodeId,
+    facts: &mut DelayFacts,
+) {
     let tree = view.tree;
     for id in tree.subtree(scope) {
         match tree.kind(id) {
             Kind::Assign => {
-                let Some(target) = tree.child(id, Role::Left) else { continue };
+                let Some(target) = tree.child(id, Role::Left) else {
+                    continue;
+                };
                 let target = compact(tree.text_of(target));
                 let target = target.trim_start_matches('*');
                 if !names.iter().any(|n| n == target) || !tree.within(id, around) {
                     continue;
                 }
                 let right = tree.child(id, Role::Right);
-                let multiplies = matches!(tree.get(id).op, Op::MultiplyAssign | Op::ShiftLeftAssign)
-                    || right.is_some_and(|right| grows_from(tree, right, target));
+                let multiplies =
+                    matches!(tree.get(id).op, Op::MultiplyAssign | Op::ShiftLeftAssign)
+                        || right.is_some_and(|right| grows_from(tree, right, target));
                 if multiplies {
                     facts.grows = Some(id);
                 }
             }
-            Kind::Binary if matches!(tree.get(id).op, Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual) => {
+            Kind::Binary
+                if matches!(
+                    tree.get(id).op,
+                    Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual
+                ) =>
+            {
                 let compares = [Role::Left, Role::Right].into_iter().any(|role| {
                     tree.child(id, role).is_some_and(|side| {
                         let text = compact(tree.text_of(side));
@@ -305,7 +393,12 @@ fn examine_growth(view: &View<'_>, scope: NodeId, names: &[String], around: Node
 }
 
 fn is_counter(name: &str) -> bool {
-    has_word(name, &["attempt", "attempts", "i", "n", "retry", "retries", "tries", "count", "try", "j", "k"])
+    has_word(
+        name,
+        &[
+            "attempt", "attempts", "i", "n", "retry", "retries", "tries", "count", "try", "j", "k",
+        ],
+    )
 }
 
 fn grows_from(tree: &Tree<'_>, right: NodeId, target: &str) -> bool {
@@ -314,7 +407,10 @@ fn grows_from(tree: &Tree<'_>, right: NodeId, target: &str) -> bool {
             matches!(tree.get(id).op, Op::Multiply | Op::ShiftLeft)
                 && has_any(&compact(tree.text_of(id)), &[&target.to_ascii_lowercase()])
         }
-        Kind::Call => is_growth_call(tree.callee_name(id)) && has_any(&compact(tree.text_of(id)), &[&target.to_ascii_lowercase()]),
+        Kind::Call => {
+            is_growth_call(tree.callee_name(id))
+                && has_any(&compact(tree.text_of(id)), &[&target.to_ascii_lowercase()])
+        }
         _ => false,
     })
 }
@@ -322,7 +418,19 @@ fn grows_from(tree: &Tree<'_>, right: NodeId, target: &str) -> bool {
 fn is_growth_call(name: &str) -> bool {
     matches!(
         name,
-        "Pow" | "pow" | "powi" | "powf" | "Exp2" | "saturating_pow" | "saturating_mul" | "mul_f64" | "mul_f32" | "checked_mul" | "checked_pow" | "wrapping_mul" | "checked_shl"
+        "Pow"
+            | "pow"
+            | "powi"
+            | "powf"
+            | "Exp2"
+            | "saturating_pow"
+            | "saturating_mul"
+            | "mul_f64"
+            | "mul_f32"
+            | "checked_mul"
+            | "checked_pow"
+            | "wrapping_mul"
+            | "checked_shl"
     )
 }
 
@@ -330,10 +438,54 @@ fn is_arithmetic(name: &str, path: &str) -> bool {
     is_growth_call(name)
         || matches!(
             name,
-            "Duration" | "float64" | "int64" | "int" | "uint" | "uint64" | "from_secs" | "from_millis" | "from_secs_f64" | "from_secs_f32" | "from_micros"
-                | "from_nanos" | "from_mins" | "as_millis" | "as_secs" | "min" | "Min" | "max" | "Max" | "Seconds" | "Milliseconds" | "clamp" | "into" | "clone"
-                | "saturating_sub" | "saturating_add" | "unwrap_or" | "unwrap" | "unwrap_or_default" | "unwrap_or_else" | "Sub" | "Since" | "Until" | "Now" | "now"
-                | "elapsed" | "mul" | "float32" | "uint32" | "int32" | "Load" | "load" | "checked_sub" | "try_from" | "get" | "Get" | "ParseDuration" | "copied"
+            "Duration"
+                | "float64"
+                | "int64"
+                | "int"
+                | "uint"
+                | "uint64"
+                | "from_secs"
+                | "from_millis"
+                | "from_secs_f64"
+                | "from_secs_f32"
+                | "from_micros"
+                | "from_nanos"
+                | "from_mins"
+                | "as_millis"
+                | "as_secs"
+                | "min"
+                | "Min"
+                | "max"
+                | "Max"
+                | "Seconds"
+                | "Milliseconds"
+                | "clamp"
+                | "into"
+                | "clone"
+                | "saturating_sub"
+                | "saturating_add"
+                | "unwrap_or"
+                | "unwrap"
+                | "unwrap_or_default"
+                | "unwrap_or_else"
+                | "Sub"
+                | "Since"
+                | "Until"
+                | "Now"
+                | "now"
+                | "elapsed"
+                | "mul"
+                | "float32"
+                | "uint32"
+                | "int32"
+                | "Load"
+                | "load"
+                | "checked_sub"
+                | "try_from"
+                | "get"
+                | "Get"
+                | "ParseDuration"
+                | "copied"
         )
         || path.starts_with("math.")
         || path.starts_with("time.")
@@ -347,16 +499,22 @@ fn is_constant(view: &View<'_>, id: NodeId) -> bool {
             tree.get(n).role == Role::Name
                 || text == "time"
                 || view.constant(text).is_some()
-                || text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
+                || text
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
                 || view.import(text).is_some()
-                || matches!(text, "Duration" | "tokio" | "std" | "from_secs" | "from_millis")
+                || matches!(
+                    text,
+                    "Duration" | "tokio" | "std" | "from_secs" | "from_millis"
+                )
         }
         Kind::Call => is_arithmetic(tree.callee_name(n), ""),
         Kind::Number | Kind::Binary | Kind::Cast | Kind::Type | Kind::Unary => true,
         Kind::Field => {
             let text = tree.text_of(n);
             let last = tree.last_segment(n);
-            text.starts_with("time.") || text.contains("Duration::")
+            text.starts_with("time.")
+                || text.contains("Duration::")
                 || last.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
         }
         _ => false,
@@ -383,7 +541,8 @@ pub(crate) fn milliseconds(view: &View<'_>, id: NodeId, depth: u8) -> Option<u64
         Kind::Binary if tree.get(id).op == Op::Multiply => {
             let left = tree.child(id, Role::Left)?;
             let right = tree.child(id, Role::Right)?;
-            let unit = milliseconds(view, right, depth + 1).or_else(|| milliseconds(view, left, depth + 1))?;
+            let unit = milliseconds(view, right, depth + 1)
+                .or_else(|| milliseconds(view, left, depth + 1))?;
             let factor = number(view, left, 0).or_else(|| number(view, right, 0))?;
             unit.checked_mul(factor)
         }
@@ -408,7 +567,8 @@ pub(crate) fn number(view: &View<'_>, id: NodeId, depth: u8) -> Option<u64> {
     match tree.kind(id) {
         Kind::Number => {
             let text = tree.text_of(id).replace('_', "");
-            let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() && !text.starts_with("0x"));
+            let digits =
+                text.trim_end_matches(|c: char| c.is_ascii_alphabetic() && !text.starts_with("0x"));
             let digits = digits.split(['u', 'i']).next().unwrap_or(digits);
             digits.parse().ok()
         }
@@ -417,11 +577,25 @@ pub(crate) fn number(view: &View<'_>, id: NodeId, depth: u8) -> Option<u64> {
             if let Some(value) = view.constant(name) {
                 return number(view, value, depth + 1);
             }
-            // A local that is bound once.
-            let [only] = view.definitions(view.scope(id), name)[..] else { return None };
+            // A local that is bound once and never counted up.
+            let scope = view.scope(id);
+            let [only] = view.definitions(scope, name)[..] else {
+                return None;
+            };
+            let counts = tree.subtree(scope).any(|n| {
+                tree.kind(n) == Kind::Increment && tree.children(n).any(|c| tree.text_of(c) == name)
+            });
+            if counts
+                || tree.kind(tree.parent(only)) == Kind::Range
+                || tree.kind(tree.parent(only)) == Kind::Loop
+            {
+                return None;
+            }
             number(view, only, depth + 1)
         }
-        Kind::Call if tree.callee_name(id) == "Duration" => number(view, tree.arguments(id).next()?, depth + 1),
+        Kind::Call if tree.callee_name(id) == "Duration" => {
+            number(view, tree.arguments(id).next()?, depth + 1)
+        }
         _ => None,
     }
 }

@@ -7,7 +7,7 @@
 
 use super::View;
 use super::delay::{self, DelaySite};
-use super::words::{has_any, has_word, is_error_name, STOP};
+use super::words::{STOP, has_any, has_word, is_error_name};
 use crate::source::Language;
 use crate::syntax::{Kind, NodeId, Op, Role};
 
@@ -38,7 +38,15 @@ pub(crate) struct State {
     pub(crate) by_status: bool,
 }
 
-const START: State = State { operation: 0, error: 0, fate: Fate::NotTried, delay: 0, classified: false, stop: false, by_status: false };
+const START: State = State {
+    operation: 0,
+    error: 0,
+    fate: Fate::NotTried,
+    delay: 0,
+    classified: false,
+    stop: false,
+    by_status: false,
+};
 
 /// Where a path ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +64,15 @@ pub(crate) struct Paths {
 
 /// Runs the body of `loop_node`.
 pub(crate) fn paths(view: &View<'_>, loop_node: NodeId) -> Paths {
-    let mut walk = Walk { view, loop_node, paths: Paths::default(), inner: Vec::new() };
-    let Some(body) = view.tree.child(loop_node, Role::Body) else { return walk.paths };
+    let mut walk = Walk {
+        view,
+        loop_node,
+        paths: Paths::default(),
+        inner: Vec::new(),
+    };
+    let Some(body) = view.tree.child(loop_node, Role::Body) else {
+        return walk.paths;
+    };
     let mut entry = vec![START];
     let condition = condition(view, loop_node);
     // `while let Err(e) = op()` and `for !op()` try before the body runs.
@@ -83,7 +98,16 @@ pub(crate) fn condition(view: &View<'_>, loop_node: NodeId) -> Option<NodeId> {
     tree.child(loop_node, Role::Condition).or_else(|| {
         tree.children(loop_node).find(|&c| {
             tree.get(c).role == Role::None
-                && matches!(tree.kind(c), Kind::Binary | Kind::Unary | Kind::Call | Kind::Name | Kind::Field | Kind::Boolean | Kind::Index)
+                && matches!(
+                    tree.kind(c),
+                    Kind::Binary
+                        | Kind::Unary
+                        | Kind::Call
+                        | Kind::Name
+                        | Kind::Field
+                        | Kind::Boolean
+                        | Kind::Index
+                )
         })
     })
 }
@@ -118,11 +142,23 @@ impl Walk<'_, '_> {
     fn turn(&mut self, states: &[State]) {
         let tree = self.view.tree;
         match condition(self.view, self.loop_node) {
-            Some(condition) if !tree.subtree(condition).any(|n| tree.kind(n) == Kind::Call && tree.kind(condition) == Kind::LetCondition) => {
+            Some(condition)
+                if !tree.subtree(condition).any(|n| {
+                    tree.kind(n) == Kind::Call && tree.kind(condition) == Kind::LetCondition
+                }) =>
+            {
                 let (again, leaves) = self.decide(condition, states);
-                let told: States = leaves.into_iter().filter(|s| s.fate == Fate::Succeeded).collect();
+                let told: States = leaves
+                    .into_iter()
+                    .filter(|s| s.fate == Fate::Succeeded)
+                    .collect();
                 self.end(End::Leaves, &told);
-                let again: States = again.into_iter().filter(|s| !(s.fate == Fate::Succeeded && !told.is_empty() && told.contains(s))).collect();
+                let again: States = again
+                    .into_iter()
+                    .filter(|s| {
+                        !(s.fate == Fate::Succeeded && !told.is_empty() && told.contains(s))
+                    })
+                    .collect();
                 self.end(End::NextTurn, &again);
             }
             _ => self.end(End::NextTurn, states),
@@ -144,10 +180,15 @@ impl Walk<'_, '_> {
         states.truncate(48);
         let tree = self.view.tree;
         match tree.kind(id) {
-            Kind::Closure | Kind::Function | Kind::AsyncBlock | Kind::Spawn | Kind::Defer | Kind::Type => states,
+            Kind::Closure
+            | Kind::Function
+            | Kind::AsyncBlock
+            | Kind::Spawn
+            | Kind::Defer
+            | Kind::Type => states,
             Kind::If => self.branch(id, states),
             Kind::Switch => self.switch(id, states),
-            Kind::Select => self.select(id, states),
+            Kind::Select => self.select(id, &states),
             Kind::Loop => self.inner_loop(id, states),
             Kind::Return => {
                 let states = self.each(id, states);
@@ -193,7 +234,17 @@ impl Walk<'_, '_> {
             Kind::Try => self.propagate(id, states),
             Kind::Macro => {
                 let text = tree.text_of(id);
-                if ["bail!", "anyhow::bail!", "panic!", "unreachable!", "unimplemented!", "todo!"].iter().any(|m| text.starts_with(m)) {
+                if [
+                    "bail!",
+                    "anyhow::bail!",
+                    "panic!",
+                    "unreachable!",
+                    "unimplemented!",
+                    "todo!",
+                ]
+                .iter()
+                .any(|m| text.starts_with(m))
+                {
                     self.end(End::Leaves, &states);
                     return Vec::new();
                 }
@@ -206,11 +257,18 @@ impl Walk<'_, '_> {
     /// Index of the inner statement that a `break` or `continue` means; `None`: our loop.
     fn target(&self, id: NodeId, is_continue: bool) -> Option<usize> {
         let tree = self.view.tree;
-        let label = tree.children(id).next().filter(|&c| matches!(tree.kind(c), Kind::Label | Kind::Name)).map(|c| tree.text_of(c).trim_start_matches('\'').to_owned());
+        let label = tree
+            .children(id)
+            .next()
+            .filter(|&c| matches!(tree.kind(c), Kind::Label | Kind::Name))
+            .map(|c| tree.text_of(c).trim_start_matches('\'').to_owned());
         if let Some(label) = label {
             let is_label = tree.language == Language::Go || tree.text_of(id).contains('\'');
             if is_label {
-                return self.inner.iter().rposition(|inner| label_of(self.view, inner.node) == Some(label.as_str()));
+                return self
+                    .inner
+                    .iter()
+                    .rposition(|inner| label_of(self.view, inner.node) == Some(label.as_str()));
             }
         }
         if is_continue || tree.language == Language::Rust {
@@ -219,8 +277,17 @@ impl Walk<'_, '_> {
         self.inner.len().checked_sub(1)
     }
 
-    fn inside(&mut self, node: NodeId, is_loop: bool, body: impl FnOnce(&mut Self) -> States) -> States {
-        self.inner.push(Inner { node, is_loop, broken: Vec::new() });
+    fn inside(
+        &mut self,
+        node: NodeId,
+        is_loop: bool,
+        body: impl FnOnce(&mut Self) -> States,
+    ) -> States {
+        self.inner.push(Inner {
+            node,
+            is_loop,
+            broken: Vec::new(),
+        });
         let mut states = body(self);
         if let Some(inner) = self.inner.pop() {
             merge(&mut states, inner.broken);
@@ -231,7 +298,10 @@ impl Walk<'_, '_> {
     fn inner_loop(&mut self, id: NodeId, states: States) -> States {
         let tree = self.view.tree;
         let body = tree.child(id, Role::Body);
-        let before: Vec<NodeId> = tree.children(id).filter(|&c| Some(c) != body && tree.kind(c) != Kind::Label).collect();
+        let before: Vec<NodeId> = tree
+            .children(id)
+            .filter(|&c| Some(c) != body && tree.kind(c) != Kind::Label)
+            .collect();
         let mut states = states;
         for part in before {
             states = self.run(part, states);
@@ -252,7 +322,9 @@ impl Walk<'_, '_> {
             Some(init) => self.run(init, states),
             None => states,
         };
-        let Some(condition) = tree.child(id, Role::Condition) else { return states };
+        let Some(condition) = tree.child(id, Role::Condition) else {
+            return states;
+        };
         let (yes, no) = self.decide(condition, &states);
         let then: Vec<NodeId> = tree.roles(id, Role::Then).collect();
         let mut after = yes;
@@ -280,14 +352,26 @@ impl Walk<'_, '_> {
             states = self.try_operation(value, states);
         }
         let value_text = value.map_or("", |v| tree.text_of(v));
-        let arms: Vec<NodeId> = tree.children(id).filter(|&c| tree.kind(c) == Kind::Arm).collect();
+        let arms: Vec<NodeId> = tree
+            .children(id)
+            .filter(|&c| tree.kind(c) == Kind::Arm)
+            .collect();
         self.inside(id, false, |walk| {
             let mut after = Vec::new();
             let mut rest = states;
             let mut has_default = false;
             for arm in arms {
-                let patterns: Vec<NodeId> = tree.children(arm).filter(|&c| matches!(tree.get(c).role, Role::Pattern | Role::Value) && !(tree.language == Language::Rust && tree.get(c).role == Role::Value)).collect();
-                let bodies: Vec<NodeId> = tree.children(arm).filter(|&c| !patterns.contains(&c)).collect();
+                let patterns: Vec<NodeId> = tree
+                    .children(arm)
+                    .filter(|&c| {
+                        matches!(tree.get(c).role, Role::Pattern | Role::Value)
+                            && !(tree.language == Language::Rust && tree.get(c).role == Role::Value)
+                    })
+                    .collect();
+                let bodies: Vec<NodeId> = tree
+                    .children(arm)
+                    .filter(|&c| !patterns.contains(&c))
+                    .collect();
                 let (mut into, next) = if patterns.is_empty() && tree.language == Language::Go {
                     has_default = true;
                     (rest.clone(), rest.clone())
@@ -326,16 +410,36 @@ impl Walk<'_, '_> {
         if is_error_name(value) {
             return match pattern {
                 "nil" => (told(states, Fate::Succeeded), told(states, Fate::Failed)),
-                _ => (classified(told(states, Fate::Failed)), classified(states.to_vec())),
+                _ => (
+                    classified(told(states, Fate::Failed)),
+                    classified(states.to_vec()),
+                ),
             };
         }
         if is_status {
-            let good = has_any(pattern, &["ok", "200", "201", "204", "accepted", "created", "nocontent"]);
+            let good = has_any(
+                pattern,
+                &[
+                    "ok",
+                    "200",
+                    "201",
+                    "204",
+                    "accepted",
+                    "created",
+                    "nocontent",
+                ],
+            );
             let fate = if good { Fate::Succeeded } else { Fate::Failed };
-            return (classified(as_status(states, fate)), classified(states.to_vec()));
+            return (
+                classified(as_status(states, fate)),
+                classified(states.to_vec()),
+            );
         }
         if has_any(value, &["code(", "kind", "err"]) {
-            return (classified(told(states, Fate::Failed)), classified(states.to_vec()));
+            return (
+                classified(told(states, Fate::Failed)),
+                classified(states.to_vec()),
+            );
         }
         (states.to_vec(), states.to_vec())
     }
@@ -346,41 +450,66 @@ impl Walk<'_, '_> {
         let guard = tree.child(pattern, Role::Condition);
         let node = tree.get(pattern);
         let end = guard.map_or(node.end, |g| tree.get(g).start);
-        let text = tree.text.get(node.start as usize..end as usize).unwrap_or("").trim();
+        let text = tree
+            .text
+            .get(node.start as usize..end as usize)
+            .unwrap_or("")
+            .trim();
         let head = text.trim_end_matches("if").trim();
         let fate = pattern_fate(head);
         let (mut yes, mut no) = match fate {
             Some(fate) => {
-                let other = if fate == Fate::Succeeded { Fate::Failed } else { Fate::Succeeded };
+                let other = if fate == Fate::Succeeded {
+                    Fate::Failed
+                } else {
+                    Fate::Succeeded
+                };
                 (told(states, fate), told(states, other))
             }
-            None if head == "_" || !head.contains('(') => (states.to_vec(), if head == "_" { Vec::new() } else { states.to_vec() }),
+            None if head == "_" || !head.contains('(') => (
+                states.to_vec(),
+                if head == "_" {
+                    Vec::new()
+                } else {
+                    states.to_vec()
+                },
+            ),
             None => (states.to_vec(), states.to_vec()),
         };
         if let Some(guard) = guard {
             let taken = yes.clone();
             let (in_yes, in_no) = self.decide(guard, &yes);
             let guard_text = tree.text_of(guard);
-            yes = if fate == Some(Fate::Failed) && !has_any(guard_text, super::words::BOUND) { classified(in_yes) } else { in_yes };
+            yes = if fate == Some(Fate::Failed) && !has_any(guard_text, super::words::BOUND) {
+                classified(in_yes)
+            } else {
+                in_yes
+            };
             merge(&mut no, in_no);
             if no.is_empty() {
                 no = taken;
             }
         }
-        if matches!(fate, Some(Fate::Failed)) && head.matches('(').count() > 1 && !head.contains("Err(_)") {
+        if matches!(fate, Some(Fate::Failed))
+            && head.matches('(').count() > 1
+            && !head.contains("Err(_)")
+        {
             yes = classified(yes);
             merge(&mut no, told(states, Fate::Failed));
         }
         (yes, no)
     }
 
-    fn select(&mut self, id: NodeId, states: States) -> States {
+    fn select(&mut self, id: NodeId, states: &[State]) -> States {
         let tree = self.view.tree;
-        let arms: Vec<NodeId> = tree.children(id).filter(|&c| tree.kind(c) == Kind::Arm).collect();
+        let arms: Vec<NodeId> = tree
+            .children(id)
+            .filter(|&c| tree.kind(c) == Kind::Arm)
+            .collect();
         self.inside(id, false, |walk| {
             let mut after = Vec::new();
             for arm in arms {
-                let mut into = states.clone();
+                let mut into = states.to_vec();
                 let parts: Vec<NodeId> = tree.children(arm).collect();
                 for &part in &parts {
                     let is_pattern = tree.get(part).role == Role::Pattern;
@@ -405,23 +534,30 @@ impl Walk<'_, '_> {
         for &value in &values {
             states = self.run(value, states);
         }
-        let Some(&value) = values.last() else { return states };
+        let Some(&value) = values.last() else {
+            return states;
+        };
         let inner = tree.strip(value);
         let goes_through_try = tree.kind(value) == Kind::Try;
         if tree.kind(inner) == Kind::Call && !goes_through_try {
             let targets: Vec<NodeId> = super::targets(tree, id).collect();
             let holder = match tree.language {
-                Language::Go => targets.last().copied().filter(|&t| is_error_name(tree.text_of(t)) || is_success_name(tree.text_of(t))),
-                Language::Rust => targets.first().copied().filter(|&t| self.is_scrutinised(tree.text_of(t))),
+                Language::Go => targets.last().copied().filter(|&t| {
+                    is_error_name(tree.text_of(t)) || is_success_name(tree.text_of(t))
+                }),
+                Language::Rust => targets
+                    .first()
+                    .copied()
+                    .filter(|&t| self.is_scrutinised(tree.text_of(t))),
             };
-            if let Some(holder) = holder {
-                if is_operation(self.view, inner) {
-                    for state in &mut states {
-                        state.operation = inner;
-                        state.error = holder;
-                        state.fate = Fate::Either;
-                        state.classified = false;
-                    }
+            if let Some(holder) = holder
+                && is_operation(self.view, inner)
+            {
+                for state in &mut states {
+                    state.operation = inner;
+                    state.error = holder;
+                    state.fate = Fate::Either;
+                    state.classified = false;
                 }
             }
         }
@@ -441,8 +577,10 @@ impl Walk<'_, '_> {
             Kind::Switch | Kind::LetCondition => tree.child(id, Role::Value).is_some_and(is_name),
             Kind::Try => tree.children(id).next().is_some_and(is_name),
             Kind::Call => {
-                matches!(tree.callee_name(id), "is_ok" | "is_err" | "is_some" | "is_none")
-                    && tree.receiver(id).is_some_and(is_name)
+                matches!(
+                    tree.callee_name(id),
+                    "is_ok" | "is_err" | "is_some" | "is_none"
+                ) && tree.receiver(id).is_some_and(is_name)
             }
             _ => false,
         })
@@ -452,7 +590,10 @@ impl Walk<'_, '_> {
     fn try_operation(&mut self, value: NodeId, mut states: States) -> States {
         let tree = self.view.tree;
         let inner = tree.strip(value);
-        if tree.kind(value) == Kind::Try || tree.kind(inner) != Kind::Call || !is_operation(self.view, inner) {
+        if tree.kind(value) == Kind::Try
+            || tree.kind(inner) != Kind::Call
+            || !is_operation(self.view, inner)
+        {
             return states;
         }
         for state in &mut states {
@@ -474,7 +615,13 @@ impl Walk<'_, '_> {
                 state.operation = inner;
                 state.error = 0;
             }
-            let failed: States = states.iter().map(|s| State { fate: Fate::Failed, ..*s }).collect();
+            let failed: States = states
+                .iter()
+                .map(|s| State {
+                    fate: Fate::Failed,
+                    ..*s
+                })
+                .collect();
             self.end(End::Leaves, &failed);
             for state in &mut states {
                 state.fate = Fate::Succeeded;
@@ -490,7 +637,11 @@ impl Walk<'_, '_> {
             return self.waited(site, states);
         }
         let path = tree.callee(id).map_or("", |c| tree.text_of(c));
-        if path == "panic" || path == "os.Exit" || has_word(path, &["fatal", "fatalf", "fatalln"]) && has_any(path, &["log", "t.", "glog"]) {
+        if path == "panic"
+            || path == "os.Exit"
+            || has_word(path, &["fatal", "fatalf", "fatalln"])
+                && has_any(path, &["log", "t.", "glog"])
+        {
             self.end(End::Leaves, &states);
             return Vec::new();
         }
@@ -520,7 +671,9 @@ impl Walk<'_, '_> {
         let node = tree.get(id);
         match node.kind {
             Kind::Binary if matches!(node.op, Op::And | Op::Or) => {
-                let (Some(left), Some(right)) = (tree.child(id, Role::Left), tree.child(id, Role::Right)) else {
+                let (Some(left), Some(right)) =
+                    (tree.child(id, Role::Left), tree.child(id, Role::Right))
+                else {
                     return (states.to_vec(), states.to_vec());
                 };
                 let (left_yes, left_no) = self.decide(left, states);
@@ -535,7 +688,9 @@ impl Walk<'_, '_> {
                 }
             }
             Kind::Unary if node.op == Op::Not => {
-                let Some(inner) = tree.children(id).next() else { return (states.to_vec(), states.to_vec()) };
+                let Some(inner) = tree.children(id).next() else {
+                    return (states.to_vec(), states.to_vec());
+                };
                 let (yes, no) = self.decide(inner, states);
                 (no, yes)
             }
@@ -546,7 +701,10 @@ impl Walk<'_, '_> {
                 if has_any(text, &["status"]) && !states.is_empty() {
                     // `resp.StatusCode >= 500`, `< 300`.
                     let below = matches!(node.op, Op::Less | Op::LessEqual);
-                    let (low, high) = (as_status(&states, Fate::Succeeded), classified(as_status(&states, Fate::Failed)));
+                    let (low, high) = (
+                        as_status(&states, Fate::Succeeded),
+                        classified(as_status(&states, Fate::Failed)),
+                    );
                     return if below { (low, high) } else { (high, low) };
                 }
                 (states.clone(), states)
@@ -566,7 +724,9 @@ impl Walk<'_, '_> {
             Kind::Call => self.decide_call(id, states),
             Kind::Name | Kind::Field => {
                 let text = tree.text_of(id);
-                let held = states.iter().any(|s| s.error != 0 && tree.text_of(s.error) == text);
+                let held = states
+                    .iter()
+                    .any(|s| s.error != 0 && tree.text_of(s.error) == text);
                 if held && is_success_name(text) {
                     return (told(states, Fate::Succeeded), told(states, Fate::Failed));
                 }
@@ -585,29 +745,55 @@ impl Walk<'_, '_> {
 
     fn compare(&mut self, id: NodeId, states: &[State]) -> (States, States) {
         let tree = self.view.tree;
-        let (Some(left), Some(right)) = (tree.child(id, Role::Left), tree.child(id, Role::Right)) else {
+        let (Some(left), Some(right)) = (tree.child(id, Role::Left), tree.child(id, Role::Right))
+        else {
             return (states.to_vec(), states.to_vec());
         };
         let states = self.run(left, states.to_vec());
         let states = self.run(right, states);
         let equal = tree.get(id).op == Op::Equal;
-        let (value, other) = if tree.kind(left) == Kind::Nil { (right, left) } else { (left, right) };
+        let (value, other) = if tree.kind(left) == Kind::Nil {
+            (right, left)
+        } else {
+            (left, right)
+        };
         let text = tree.text_of(value);
         let (yes, no) = if tree.kind(other) == Kind::Nil && is_error_name(text) {
             (told(&states, Fate::Succeeded), told(&states, Fate::Failed))
-        } else if tree.kind(other) == Kind::Nil && tree.kind(value) == Kind::Call && is_operation(self.view, value) && !has_any(text, STOP) {
+        } else if tree.kind(other) == Kind::Nil
+            && tree.kind(value) == Kind::Call
+            && is_operation(self.view, value)
+            && !has_any(text, STOP)
+        {
             let tried = self.try_operation(value, states);
             (told(&tried, Fate::Succeeded), told(&tried, Fate::Failed))
         } else if has_any(text, &["statuscode", "status()"]) {
-            let good = tree.text_of(other) == "2" || has_any(tree.text_of(other), &["ok", "200", "201", "202", "204", "created", "accepted", "nocontent"]);
+            let good = tree.text_of(other) == "2"
+                || has_any(
+                    tree.text_of(other),
+                    &[
+                        "ok",
+                        "200",
+                        "201",
+                        "202",
+                        "204",
+                        "created",
+                        "accepted",
+                        "nocontent",
+                    ],
+                );
             if good {
-                (as_status(&states, Fate::Succeeded), as_status(&states, Fate::Failed))
+                (
+                    as_status(&states, Fate::Succeeded),
+                    as_status(&states, Fate::Failed),
+                )
             } else {
-                (classified(as_status(&states, Fate::Failed)), classified(states))
+                (
+                    classified(as_status(&states, Fate::Failed)),
+                    classified(states),
+                )
             }
-        } else if is_error_name(text) {
-            (classified(told(&states, Fate::Failed)), classified(states))
-        } else if has_any(text, &["code(", ".kind(", "errors.cause"]) {
+        } else if is_error_name(text) || has_any(text, &["code(", ".kind(", "errors.cause"]) {
             (classified(told(&states, Fate::Failed)), classified(states))
         } else {
             (states.clone(), states)
@@ -628,14 +814,26 @@ impl Walk<'_, '_> {
                 let states = self.result_of_receiver(id, states);
                 return (told(&states, Fate::Failed), told(&states, Fate::Succeeded));
             }
-            "is_success" if self.is_http_status(id) => return (as_status(&states, Fate::Succeeded), as_status(&states, Fate::Failed)),
+            "is_success" if self.is_http_status(id) => {
+                return (
+                    as_status(&states, Fate::Succeeded),
+                    as_status(&states, Fate::Failed),
+                );
+            }
             "is_client_error" | "is_server_error" if self.is_http_status(id) => {
-                return (classified(as_status(&states, Fate::Failed)), classified(states));
+                return (
+                    classified(as_status(&states, Fate::Failed)),
+                    classified(states),
+                );
             }
             _ => {}
         }
-        let takes_error = tree.arguments(id).any(|a| is_error_name(tree.text_of(a).trim_start_matches('&')))
-            || tree.receiver(id).is_some_and(|r| matches!(tree.text_of(r), "e" | "err" | "error"));
+        let takes_error = tree
+            .arguments(id)
+            .any(|a| is_error_name(tree.text_of(a).trim_start_matches('&')))
+            || tree
+                .receiver(id)
+                .is_some_and(|r| matches!(tree.text_of(r), "e" | "err" | "error"));
         if takes_error && !has_any(name, STOP) {
             return (classified(told(&states, Fate::Failed)), classified(states));
         }
@@ -643,7 +841,20 @@ impl Walk<'_, '_> {
             let seen: States = states.iter().map(|s| State { stop: true, ..*s }).collect();
             return (seen.clone(), seen);
         }
-        if has_word(name, &["connect", "reconnect", "dial", "ping", "send", "try", "register", "join", "login"]) {
+        if has_word(
+            name,
+            &[
+                "connect",
+                "reconnect",
+                "dial",
+                "ping",
+                "send",
+                "try",
+                "register",
+                "join",
+                "login",
+            ],
+        ) {
             let tried = self.try_operation(id, states);
             return (told(&tried, Fate::Succeeded), told(&tried, Fate::Failed));
         }
@@ -655,7 +866,11 @@ impl Walk<'_, '_> {
         let view = self.view;
         view.tree.receiver(call).is_some_and(|r| {
             let text = view.tree.text_of(r);
-            text.ends_with(".status()") || text == "status" && ["reqwest", "hyper", "http"].iter().any(|i| view.imports_any(i))
+            text.ends_with(".status()")
+                || text == "status"
+                    && ["reqwest", "hyper", "http"]
+                        .iter()
+                        .any(|i| view.imports_any(i))
         })
     }
 
@@ -694,7 +909,10 @@ fn pattern_fate(pattern: &str) -> Option<Fate> {
 }
 
 fn is_success_name(name: &str) -> bool {
-    matches!(name, "ok" | "success" | "succeeded" | "connected" | "sent" | "acquired")
+    matches!(
+        name,
+        "ok" | "success" | "succeeded" | "connected" | "sent" | "acquired"
+    )
 }
 
 /// Whether a call may be what a loop retries: not a conversion, a constructor of errors, a log line.
@@ -704,31 +922,105 @@ fn is_operation(view: &View<'_>, call: NodeId) -> bool {
     // An atomic or a map answers at once; what is awaited or given a context does not.
     if matches!(name, "load" | "Load" | "get")
         && tree.kind(tree.parent(call)) != Kind::Await
-        && !tree.arguments(call).any(|a| has_word(tree.text_of(a), &["ctx", "context"]))
+        && !tree
+            .arguments(call)
+            .any(|a| has_word(tree.text_of(a), &["ctx", "context"]))
     {
         return false;
     }
-    let asks = super::words::split_words(name).next().is_some_and(|w| ["can", "is", "has", "should", "may", "needs"].iter().any(|q| w.eq_ignore_ascii_case(q)));
+    let asks = super::words::split_words(name).next().is_some_and(|w| {
+        ["can", "is", "has", "should", "may", "needs"]
+            .iter()
+            .any(|q| w.eq_ignore_ascii_case(q))
+    });
     if name.is_empty() || asks || delay::site(view, call).is_some() {
         return false;
     }
     if matches!(
         name,
-        "Errorf" | "New" | "Wrap" | "Wrapf" | "Sprintf" | "Atoi" | "ParseInt" | "Unmarshal" | "Marshal" | "ReadAll" | "Done" | "Err" | "len" | "append" | "make"
-            | "Itoa" | "Now" | "now" | "clone" | "unwrap" | "status" | "json" | "text" | "bytes" | "recv" | "next" | "Recv" | "Next" | "Read" | "read" | "pop" | "Pop" | "pop_front"
-            | "read_line" | "changed" | "borrow" | "iter" | "take" | "Close" | "Accept" | "accept" | "poll_next" | "try_next" | "ReadMessage" | "Receive" | "receive" | "unwrap_or_default"
-            | "next_message" | "Scan" | "ReadString" | "ReadByte" | "TryLock" | "try_lock" | "try_recv" | "compare_exchange" | "compare_exchange_weak" | "CompareAndSwap" | "is_empty" | "to_string" | "format" | "Cause" | "Unwrap" | "parse"
+        "Errorf"
+            | "New"
+            | "Wrap"
+            | "Wrapf"
+            | "Sprintf"
+            | "Atoi"
+            | "ParseInt"
+            | "Unmarshal"
+            | "Marshal"
+            | "ReadAll"
+            | "Done"
+            | "Err"
+            | "len"
+            | "append"
+            | "make"
+            | "Itoa"
+            | "Now"
+            | "now"
+            | "clone"
+            | "unwrap"
+            | "status"
+            | "json"
+            | "text"
+            | "bytes"
+            | "recv"
+            | "next"
+            | "Recv"
+            | "Next"
+            | "Read"
+            | "read"
+            | "pop"
+            | "Pop"
+            | "pop_front"
+            | "read_line"
+            | "changed"
+            | "borrow"
+            | "iter"
+            | "take"
+            | "Close"
+            | "Accept"
+            | "accept"
+            | "poll_next"
+            | "try_next"
+            | "ReadMessage"
+            | "Receive"
+            | "receive"
+            | "unwrap_or_default"
+            | "next_message"
+            | "Scan"
+            | "ReadString"
+            | "ReadByte"
+            | "TryLock"
+            | "try_lock"
+            | "try_recv"
+            | "compare_exchange"
+            | "compare_exchange_weak"
+            | "CompareAndSwap"
+            | "is_empty"
+            | "to_string"
+            | "format"
+            | "Cause"
+            | "Unwrap"
+            | "parse"
     ) {
         return false;
     }
-    !matches!(view.called(call).split('.').next(), Some("fmt" | "errors" | "strconv" | "strings" | "encoding/json" | "log" | "path/filepath"))
+    !matches!(
+        view.called(call).split('.').next(),
+        Some("fmt" | "errors" | "strconv" | "strings" | "encoding/json" | "log" | "path/filepath")
+    )
 }
 
 fn told(states: &[State], fate: Fate) -> States {
     states
         .iter()
         .filter(|s| matches!(s.fate, Fate::Either | Fate::NotTried) || s.fate == fate)
-        .map(|s| if s.fate == Fate::NotTried { *s } else { State { fate, ..*s } })
+        .map(|s| {
+            if s.fate == Fate::NotTried {
+                *s
+            } else {
+                State { fate, ..*s }
+            }
+        })
         .collect()
 }
 
@@ -737,12 +1029,28 @@ fn as_status(states: &[State], fate: Fate) -> States {
     states
         .iter()
         .filter(|s| s.fate != Fate::Failed || fate == Fate::Failed)
-        .map(|s| if s.fate == Fate::NotTried { *s } else { State { fate, by_status: fate == Fate::Failed, ..*s } })
+        .map(|s| {
+            if s.fate == Fate::NotTried {
+                *s
+            } else {
+                State {
+                    fate,
+                    by_status: fate == Fate::Failed,
+                    ..*s
+                }
+            }
+        })
         .collect()
 }
 
 fn classified(states: States) -> States {
-    states.into_iter().map(|s| State { classified: true, ..s }).collect()
+    states
+        .into_iter()
+        .map(|s| State {
+            classified: true,
+            ..s
+        })
+        .collect()
 }
 
 fn merge(into: &mut States, from: States) {

@@ -46,6 +46,7 @@ pub(crate) const LIBRARIES: &[Library] = &[
 /// The library an import path belongs to.
 pub(crate) fn of(path: &str) -> Option<&'static Library> {
     LIBRARIES.iter().find(|l| {
-        path.strip_prefix(l.path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':', '.']))
+        path.strip_prefix(l.path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':', '.']))
     })
 }

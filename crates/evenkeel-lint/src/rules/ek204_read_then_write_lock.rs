@@ -111,7 +111,10 @@ fn lock_calls(view: &View<'_>, function: NodeId, names: &[&'static str]) -> Vec<
     tree.subtree(function)
         .filter(|&id| tree.kind(id) == Kind::Call && tree.enclosing_body(id) == Some(function))
         .filter_map(|call| {
-            let name = names.iter().copied().find(|n| *n == tree.callee_name(call))?;
+            let name = names
+                .iter()
+                .copied()
+                .find(|n| *n == tree.callee_name(call))?;
             let path = compact(tree.text_of(tree.receiver(call)?));
             Some(LockCall { call, name, path })
         })
@@ -119,7 +122,9 @@ fn lock_calls(view: &View<'_>, function: NodeId, names: &[&'static str]) -> Vec<
 }
 
 fn bodies<'v>(view: &'v View<'_>) -> impl Iterator<Item = NodeId> + 'v {
-    (0..view.tree.len()).filter(|&id| matches!(view.tree.kind(id), Kind::Function | Kind::Closure) && !view.is_test(id))
+    (0..view.tree.len()).filter(|&id| {
+        matches!(view.tree.kind(id), Kind::Function | Kind::Closure) && !view.is_test(id)
+    })
 }
 
 fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
@@ -127,31 +132,69 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
     for function in bodies(view) {
         let calls = lock_calls(view, function, &["RLock", "RUnlock", "Lock", "Unlock"]);
         for (at, read) in calls.iter().enumerate().filter(|(_, c)| c.name == "RLock") {
-            let Some(unlock) = calls[at..].iter().rev().find(|c| c.name == "RUnlock" && c.path == read.path && tree.kind(tree.parent(c.call)) != Kind::Defer && calls.iter().any(|l| l.name == "Lock" && l.path == read.path && l.call > c.call)) else { continue };
-            let Some(write) = calls.iter().find(|c| c.name == "Lock" && c.path == read.path && c.call > unlock.call) else { continue };
-            if calls.iter().any(|c| c.path == read.path && c.name == "RLock" && c.call > unlock.call && c.call < write.call) {
+            let Some(unlock) = calls[at..].iter().rev().find(|c| {
+                c.name == "RUnlock"
+                    && c.path == read.path
+                    && tree.kind(tree.parent(c.call)) != Kind::Defer
+                    && calls
+                        .iter()
+                        .any(|l| l.name == "Lock" && l.path == read.path && l.call > c.call)
+            }) else {
+                continue;
+            };
+            let Some(write) = calls
+                .iter()
+                .find(|c| c.name == "Lock" && c.path == read.path && c.call > unlock.call)
+            else {
+                continue;
+            };
+            if calls.iter().any(|c| {
+                c.path == read.path
+                    && c.name == "RLock"
+                    && c.call > unlock.call
+                    && c.call < write.call
+            }) {
                 continue;
             }
-            if other_mutex_held(&calls, at, write.call) || tree.enclosing_loop(write.call) != tree.enclosing_loop(read.call) {
+            if other_mutex_held(&calls, at, write.call)
+                || tree.enclosing_loop(write.call) != tree.enclosing_loop(read.call)
+            {
                 continue;
             }
             let base = read.path.split('.').next().unwrap_or("").to_owned();
             // What is read under the read lock: fields and map entries of the same owner.
             let read_paths = read_paths(view, function, read.call, unlock.call, &base);
 
-            let section_end = calls.iter().find(|c| c.name == "Unlock" && c.path == read.path && c.call > write.call && tree.kind(tree.parent(c.call)) != Kind::Defer).map_or(tree.end(function), |c| c.call);
+            let section_end = calls
+                .iter()
+                .find(|c| {
+                    c.name == "Unlock"
+                        && c.path == read.path
+                        && c.call > write.call
+                        && tree.kind(tree.parent(c.call)) != Kind::Defer
+                })
+                .map_or(tree.end(function), |c| c.call);
             for container in &read_paths {
                 if !missing_tested(view, read.call, unlock.call, write.call, container) {
                     continue;
                 }
-                let Some(written) = first_write(view, write.call, section_end, container) else { continue };
-                if reread(view, write.call, section_end, written, container) || far_apart(view, unlock.call, write.call) {
+                let Some(written) = first_write(view, write.call, section_end, container) else {
+                    continue;
+                };
+                if reread(view, write.call, section_end, written, container)
+                    || far_apart(view, unlock.call, write.call)
+                {
                     continue;
                 }
-                if !tree.child(written, Role::Right).is_some_and(|value| has_identity(view, value, 0)) {
+                if !tree
+                    .child(written, Role::Right)
+                    .is_some_and(|value| has_identity(view, value, 0))
+                {
                     continue;
                 }
-                report(view, sink, function, read.call, write.call, written, container);
+                report(
+                    view, sink, function, read.call, write.call, written, container,
+                );
                 break;
             }
         }
@@ -161,21 +204,37 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
 fn other_mutex_held(calls: &[LockCall], read: usize, write: NodeId) -> bool {
     let path = &calls[read].path;
     calls[..read].iter().any(|c| {
-        c.name == "Lock" && c.path != *path && !calls.iter().any(|u| u.name == "Unlock" && u.path == c.path && u.call > c.call && u.call < write)
+        c.name == "Lock"
+            && c.path != *path
+            && !calls.iter().any(|u| {
+                u.name == "Unlock" && u.path == c.path && u.call > c.call && u.call < write
+            })
     })
 }
 
 /// `c.entries` of `c.entries[key]`, `s.state` of `s.state`.
-fn read_paths(view: &View<'_>, function: NodeId, from: NodeId, to: NodeId, base: &str) -> Vec<String> {
+fn read_paths(
+    view: &View<'_>,
+    function: NodeId,
+    from: NodeId,
+    to: NodeId,
+    base: &str,
+) -> Vec<String> {
     let tree = view.tree;
     let mut paths = Vec::new();
     for id in from..to.min(tree.end(function)) {
-        if tree.kind(id) != Kind::Field || tree.get(id).role == Role::Callee || tree.kind(tree.parent(id)) == Kind::Field {
+        if tree.kind(id) != Kind::Field
+            || tree.get(id).role == Role::Callee
+            || tree.kind(tree.parent(id)) == Kind::Field
+        {
             continue;
         }
         let text = compact(tree.text_of(id));
-        let is_own = text.split('.').next() == Some(base) && text.contains('.') && !text.contains('(');
-        let is_lock = has_any(&text, &["mu", "lock"]) && text.ends_with(|c: char| c.is_alphabetic()) && tree.kind(tree.parent(id)) == Kind::Call;
+        let is_own =
+            text.split('.').next() == Some(base) && text.contains('.') && !text.contains('(');
+        let is_lock = has_any(&text, &["mu", "lock"])
+            && text.ends_with(|c: char| c.is_alphabetic())
+            && tree.kind(tree.parent(id)) == Kind::Call;
         if is_own && !is_lock && !paths.contains(&text) {
             paths.push(text);
         }
@@ -185,7 +244,13 @@ fn read_paths(view: &View<'_>, function: NodeId, from: NodeId, to: NodeId, base:
 
 /// Whether what was read from `container` is tested for being there before the write lock is taken:
 /// `ok`, `!ok`, a comparison with nil or an empty value.
-fn missing_tested(view: &View<'_>, read: NodeId, unlock: NodeId, write: NodeId, container: &str) -> bool {
+fn missing_tested(
+    view: &View<'_>,
+    read: NodeId,
+    unlock: NodeId,
+    write: NodeId,
+    container: &str,
+) -> bool {
     let tree = view.tree;
     let mut names: Vec<String> = vec![container.to_owned()];
     for id in read..write {
@@ -193,32 +258,56 @@ fn missing_tested(view: &View<'_>, read: NodeId, unlock: NodeId, write: NodeId, 
             continue;
         }
         if crate::facts::values_of(tree, id).any(|v| compact(tree.text_of(v)).contains(container)) {
-            names.extend(crate::facts::targets(tree, id).map(|t| tree.text_of(t).to_owned()).filter(|n| n != "_"));
+            names.extend(
+                crate::facts::targets(tree, id)
+                    .map(|t| tree.text_of(t).to_owned())
+                    .filter(|n| n != "_"),
+            );
         }
     }
-    (read..write).filter(|&id| tree.kind(id) == Kind::If).any(|id| {
-        tree.child(id, Role::Condition).is_some_and(|condition| tests_presence(view, condition, &names))
-    })
+    (read..write)
+        .filter(|&id| tree.kind(id) == Kind::If)
+        .any(|id| {
+            tree.child(id, Role::Condition)
+                .is_some_and(|condition| tests_presence(view, condition, &names))
+        })
 }
 
 fn tests_presence(view: &View<'_>, condition: NodeId, names: &[String]) -> bool {
     let tree = view.tree;
     let is_held = |id: NodeId| {
         let text = compact(tree.text_of(id));
-        names.iter().any(|n| *n == text || text.strip_prefix(n.as_str()).is_some_and(|rest| rest.starts_with('[')))
+        names.iter().any(|n| {
+            *n == text
+                || text
+                    .strip_prefix(n.as_str())
+                    .is_some_and(|rest| rest.starts_with('['))
+        })
     };
     match tree.kind(condition) {
         Kind::Name | Kind::Field => is_held(condition),
-        Kind::Unary if tree.get(condition).op == Op::Not => tree.children(condition).next().is_some_and(|c| tests_presence(view, c, names)),
+        Kind::Unary if tree.get(condition).op == Op::Not => tree
+            .children(condition)
+            .next()
+            .is_some_and(|c| tests_presence(view, c, names)),
         Kind::Binary => match tree.get(condition).op {
-            Op::And | Op::Or => tree.children(condition).any(|c| tests_presence(view, c, names)),
+            Op::And | Op::Or => tree
+                .children(condition)
+                .any(|c| tests_presence(view, c, names)),
             Op::Equal | Op::NotEqual | Op::Less | Op::Greater => {
                 let sides: Vec<NodeId> = tree.children(condition).collect();
                 let empty = sides.iter().any(|&s| {
                     let text = tree.text_of(s);
-                    matches!(tree.kind(s), Kind::Nil | Kind::Number | Kind::Boolean) || matches!(text, "\"\"" | "_EMPTY_") || has_any(text, &["empty"])
+                    matches!(tree.kind(s), Kind::Nil | Kind::Number | Kind::Boolean)
+                        || matches!(text, "\"\"" | "_EMPTY_")
+                        || has_any(text, &["empty"])
                 });
-                let held = sides.iter().any(|&s| is_held(s) || tree.kind(s) == Kind::Call && tree.callee_name(s) == "len" && tree.arguments(s).any(is_held));
+                let held = sides.iter().any(|&s| {
+                    is_held(s)
+                        || tree.kind(s) == Kind::Call
+                            && tree.callee_name(s) == "len"
+                            && tree.arguments(s).any(is_held)
+                });
                 empty && held
             }
             _ => false,
@@ -242,14 +331,35 @@ fn has_identity(view: &View<'_>, value: NodeId, depth: u8) -> bool {
         Kind::Boolean | Kind::Composite | Kind::Number | Kind::Closure => true,
         Kind::Call => {
             let name = tree.callee_name(value);
-            let creates = has_word(name, &["new", "make", "create", "open", "connect", "dial", "start", "spawn", "build", "ensure", "init", "next", "generate", "append", "default", "with", "alloc", "register", "setup"]);
-            creates || matches!(name, "clone" | "unwrap" | "expect" | "into") && tree.receiver(value).is_some_and(|r| has_identity(view, r, depth)) || tree.arguments(value).any(|a| tree.kind(tree.strip(a)) == Kind::Call && has_identity(view, a, depth + 1) && depth < 2)
+            let creates = has_word(
+                name,
+                &[
+                    "new", "make", "create", "open", "connect", "dial", "start", "spawn", "build",
+                    "ensure", "init", "next", "generate", "append", "default", "with", "alloc",
+                    "register", "setup",
+                ],
+            );
+            creates
+                || matches!(name, "clone" | "unwrap" | "expect" | "into")
+                    && tree
+                        .receiver(value)
+                        .is_some_and(|r| has_identity(view, r, depth))
+                || tree.arguments(value).any(|a| {
+                    tree.kind(tree.strip(a)) == Kind::Call
+                        && has_identity(view, a, depth + 1)
+                        && depth < 2
+                })
         }
-        Kind::Binary => tree.children(value).any(|c| has_identity(view, c, depth)) && tree.subtree(value).any(|n| tree.kind(n) == Kind::Call),
+        Kind::Binary => {
+            tree.children(value).any(|c| has_identity(view, c, depth))
+                && tree.subtree(value).any(|n| tree.kind(n) == Kind::Call)
+        }
         Kind::Name if depth < 2 => {
             let name = tree.text_of(value);
             let definitions = view.definitions(view.scope(value), name);
-            definitions.iter().any(|&d| d != value && has_identity(view, d, depth + 1))
+            definitions
+                .iter()
+                .any(|&d| d != value && has_identity(view, d, depth + 1))
         }
         _ => false,
     }
@@ -258,10 +368,16 @@ fn has_identity(view: &View<'_>, value: NodeId, depth: u8) -> bool {
 fn first_write(view: &View<'_>, from: NodeId, to: NodeId, container: &str) -> Option<NodeId> {
     let tree = view.tree;
     (from..to).find(|&id| match tree.kind(id) {
-        Kind::Assign | Kind::Increment => tree.children(id).filter(|&c| matches!(tree.get(c).role, Role::Left | Role::None)).any(|left| {
-            let text = compact(tree.text_of(left));
-            text == container || text.strip_prefix(container).is_some_and(|rest| rest.starts_with('['))
-        }),
+        Kind::Assign | Kind::Increment => tree
+            .children(id)
+            .filter(|&c| matches!(tree.get(c).role, Role::Left | Role::None))
+            .any(|left| {
+                let text = compact(tree.text_of(left));
+                text == container
+                    || text
+                        .strip_prefix(container)
+                        .is_some_and(|rest| rest.starts_with('['))
+            }),
         _ => false,
     })
 }
@@ -270,21 +386,33 @@ fn first_write(view: &View<'_>, from: NodeId, to: NodeId, container: &str) -> Op
 fn reread(view: &View<'_>, from: NodeId, to: NodeId, written: NodeId, container: &str) -> bool {
     let tree = view.tree;
     (from..to).any(|id| {
-        if !matches!(tree.kind(id), Kind::Field | Kind::Call) || id >= written && tree.within(id, written) {
+        if !matches!(tree.kind(id), Kind::Field | Kind::Call)
+            || id >= written && tree.within(id, written)
+        {
             return false;
         }
         if tree.kind(id) == Kind::Call {
-            return id < written && has_any(tree.callee_name(id), &["get", "exist", "check", "has", "find", "lookup", "load", "is", "contains"]);
+            return id < written
+                && has_any(
+                    tree.callee_name(id),
+                    &[
+                        "get", "exist", "check", "has", "find", "lookup", "load", "is", "contains",
+                    ],
+                );
         }
         id < written && compact(tree.text_of(id)) == container && !is_assigned(view, id)
     }) || matches!(tree.kind(written), Kind::Increment)
         || matches!(tree.get(written).op, Op::AddAssign | Op::OtherAssign)
-        || tree.child(written, Role::Right).is_some_and(|right| compact(tree.text_of(right)).contains(container))
+        || tree
+            .child(written, Role::Right)
+            .is_some_and(|right| compact(tree.text_of(right)).contains(container))
 }
 
 fn is_assigned(view: &View<'_>, id: NodeId) -> bool {
     let tree = view.tree;
-    tree.ancestors(id).take(3).any(|a| tree.kind(a) == Kind::Assign && tree.roles(a, Role::Left).any(|l| tree.within(id, l)))
+    tree.ancestors(id).take(3).any(|a| {
+        tree.kind(a) == Kind::Assign && tree.roles(a, Role::Left).any(|l| tree.within(id, l))
+    })
 }
 
 fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
@@ -294,34 +422,88 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
     }
     for function in bodies(view) {
         let calls = lock_calls(view, function, &["read", "write"]);
-        for read in calls.iter().filter(|c| c.name == "read" && tree.arguments(c.call).next().is_none()) {
-            let Some(write) = calls.iter().find(|c| c.name == "write" && c.path == read.path && c.call > tree.end(read.call) && tree.arguments(c.call).next().is_none()) else { continue };
-            let loops = (tree.enclosing_loop(read.call), tree.enclosing_loop(write.call));
+        for read in calls
+            .iter()
+            .filter(|c| c.name == "read" && tree.arguments(c.call).next().is_none())
+        {
+            let Some(write) = calls.iter().find(|c| {
+                c.name == "write"
+                    && c.path == read.path
+                    && c.call > tree.end(read.call)
+                    && tree.arguments(c.call).next().is_none()
+            }) else {
+                continue;
+            };
+            let loops = (
+                tree.enclosing_loop(read.call),
+                tree.enclosing_loop(write.call),
+            );
             if loops.0 != loops.1 || same_arm_alternatives(view, read.call, write.call) {
                 continue;
             }
-            let tested = tree.ancestors(read.call).take_while(|&a| a != function).any(|a| matches!(tree.kind(a), Kind::If | Kind::Switch | Kind::LetCondition))
-                || (read.call..write.call).any(|id| matches!(tree.kind(id), Kind::If | Kind::Switch));
-            let (from, to) = (tree.get(read.call).end as usize, tree.get(write.call).start as usize);
+            let tested = tree
+                .ancestors(read.call)
+                .take_while(|&a| a != function)
+                .any(|a| matches!(tree.kind(a), Kind::If | Kind::Switch | Kind::LetCondition))
+                || (read.call..write.call)
+                    .any(|id| matches!(tree.kind(id), Kind::If | Kind::Switch));
+            let (from, to) = (
+                tree.get(read.call).end as usize,
+                tree.get(write.call).start as usize,
+            );
             let between = &tree.text[from.min(to)..to];
-            if !tested || !has_any(between, &[".get(", "contains", "is_none()", "is_some()", "is_empty()"]) {
+            if !tested
+                || !has_any(
+                    between,
+                    &[".get(", "contains", "is_none()", "is_some()", "is_empty()"],
+                )
+            {
                 continue;
             }
-            let (start, end) = (tree.get(write.call).start as usize, tree.get(function).end as usize);
+            let (start, end) = (
+                tree.get(write.call).start as usize,
+                tree.get(function).end as usize,
+            );
             let after = &tree.text[start..end.max(start)];
             let writes = has_any(after, &[".insert(", ".push(", ".remove(", " = "]);
-            let looks_again = has_any(after, &[".entry(", "or_insert", ".get(", ".get_mut(", "contains", "is_none()", "is_some()", "if let", "if ", "match ", ".get_or", "retain", "replace", "try_insert", "extend"]);
+            let looks_again = has_any(
+                after,
+                &[
+                    ".entry(",
+                    "or_insert",
+                    ".get(",
+                    ".get_mut(",
+                    "contains",
+                    "is_none()",
+                    "is_some()",
+                    "if let",
+                    "if ",
+                    "match ",
+                    ".get_or",
+                    "retain",
+                    "replace",
+                    "try_insert",
+                    "extend",
+                ],
+            );
             if !writes || looks_again {
                 continue;
             }
             // A lock of its own keeps others out meanwhile.
-            if has_any(&tree.text[tree.get(function).start as usize..tree.get(write.call).start as usize], &[".lock()"]) {
+            if has_any(
+                &tree.text[tree.get(function).start as usize..tree.get(write.call).start as usize],
+                &[".lock()"],
+            ) {
                 continue;
             }
-            if far_apart(view, read.call, write.call) || !inserts_identity(view, function, write.call) {
+            if far_apart(view, read.call, write.call)
+                || !inserts_identity(view, function, write.call)
+            {
                 continue;
             }
-            report(view, sink, function, read.call, write.call, write.call, &read.path);
+            report(
+                view, sink, function, read.call, write.call, write.call, &read.path,
+            );
         }
     }
 }
@@ -330,7 +512,11 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
 fn inserts_identity(view: &View<'_>, function: NodeId, write: NodeId) -> bool {
     let tree = view.tree;
     // The statement of the lock and what follows it.
-    let from = tree.ancestors(write).take_while(|&a| a != function && tree.kind(a) != Kind::Block).last().unwrap_or(write);
+    let from = tree
+        .ancestors(write)
+        .take_while(|&a| a != function && tree.kind(a) != Kind::Block)
+        .last()
+        .unwrap_or(write);
     (from..tree.end(function)).any(|id| {
         if tree.kind(id) != Kind::Call || !matches!(tree.callee_name(id), "insert" | "push") {
             return false;
@@ -348,15 +534,38 @@ fn inserts_identity(view: &View<'_>, function: NodeId, write: NodeId) -> bool {
 fn same_arm_alternatives(view: &View<'_>, first: NodeId, second: NodeId) -> bool {
     let tree = view.tree;
     tree.ancestors(first).any(|a| match tree.kind(a) {
-        Kind::Arm => !tree.within(second, a) && tree.within(second, tree.parent(a)) && tree.get(a).role != Role::Value,
-        Kind::If => tree.roles(a, Role::Then).any(|t| tree.within(first, t)) && tree.roles(a, Role::Else).any(|e| tree.within(second, e)),
+        Kind::Arm => {
+            !tree.within(second, a)
+                && tree.within(second, tree.parent(a))
+                && tree.get(a).role != Role::Value
+        }
+        Kind::If => {
+            tree.roles(a, Role::Then).any(|t| tree.within(first, t))
+                && tree.roles(a, Role::Else).any(|e| tree.within(second, e))
+        }
         _ => false,
     })
 }
 
-fn report(view: &View<'_>, sink: &mut Sink<'_>, function: NodeId, read: NodeId, write: NodeId, written: NodeId, container: &str) {
-    let owner = view.function_summary(function).map_or("", |s| s.receiver.as_str());
-    let level = if has_any(owner, &["breaker", "limiter"]) || has_any(container, &["state", "failures", "open"]) { Level::Error } else { Level::Warning };
+fn report(
+    view: &View<'_>,
+    sink: &mut Sink<'_>,
+    function: NodeId,
+    read: NodeId,
+    write: NodeId,
+    written: NodeId,
+    container: &str,
+) {
+    let owner = view
+        .function_summary(function)
+        .map_or("", |s| s.receiver.as_str());
+    let level = if has_any(owner, &["breaker", "limiter"])
+        || has_any(container, &["state", "failures", "open"])
+    {
+        Level::Error
+    } else {
+        Level::Warning
+    };
     sink.report(
         Finding::at(view, write, format!("`{container}` was tested under the read lock and is written under the write lock without a second look"))
             .level(level)

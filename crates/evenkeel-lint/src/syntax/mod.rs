@@ -207,8 +207,14 @@ impl<'s> Tree<'s> {
     ) {
         let Grammar { table, selects } = *grammar;
         let node = cursor.node();
-        let own_role = cursor.field_id().map_or(Role::None, |id| table.role(id.get()));
-        let mut role = if own_role == Role::None { inherited } else { own_role };
+        let own_role = cursor
+            .field_id()
+            .map_or(Role::None, |id| table.role(id.get()));
+        let mut role = if own_role == Role::None {
+            inherited
+        } else {
+            own_role
+        };
         if role == Role::Value && self.is(parent, Kind::Field) {
             role = Role::Base;
         }
@@ -224,17 +230,20 @@ impl<'s> Tree<'s> {
             }
             return;
         }
-        let kind =
-            if node.is_error() { Kind::Error } else { table.kind(node.kind_id()) };
+        let kind = if node.is_error() {
+            Kind::Error
+        } else {
+            table.kind(node.kind_id())
+        };
         match kind {
             Kind::Skip => {
                 let text = &self.text[start as usize..end as usize];
                 if text.starts_with("//") || text.starts_with("/*") {
                     self.comments.push(Comment { start, end });
-                } else if text.contains("async") {
-                    if let Some(parent) = self.nodes.get_mut(parent as usize) {
-                        parent.op = Op::Async;
-                    }
+                } else if text.contains("async")
+                    && let Some(parent) = self.nodes.get_mut(parent as usize)
+                {
+                    parent.op = Op::Async;
                 }
             }
             Kind::Flatten => self.copy_children(cursor, grammar, parent, role),
@@ -243,8 +252,20 @@ impl<'s> Tree<'s> {
                     self.errors.push(start);
                 }
                 let id = self.nodes.len() as NodeId;
-                let op = if kind == Kind::Unary { unary_operator(&self.text[start as usize..]) } else { Op::None };
-                self.nodes.push(Node { kind, role, op, start, end, parent, subtree_end: id + 1 });
+                let op = if kind == Kind::Unary {
+                    unary_operator(&self.text[start as usize..])
+                } else {
+                    Op::None
+                };
+                self.nodes.push(Node {
+                    kind,
+                    role,
+                    op,
+                    start,
+                    end,
+                    parent,
+                    subtree_end: id + 1,
+                });
                 match kind {
                     // Read as text; their insides would only cost time.
                     Kind::Type | Kind::Text | Kind::Import | Kind::Attribute => {}
@@ -277,7 +298,10 @@ impl<'s> Tree<'s> {
             let node = cursor.node();
             if node.is_named() {
                 let start = node.start_byte() as u32;
-                let index = found.arms.partition_point(|arm| arm.start <= start).saturating_sub(1);
+                let index = found
+                    .arms
+                    .partition_point(|arm| arm.start <= start)
+                    .saturating_sub(1);
                 let arm = match open {
                     Some((current, id)) if current == index => id,
                     _ => {
@@ -295,7 +319,10 @@ impl<'s> Tree<'s> {
                         id
                     }
                 };
-                let role = found.arms.get(index).map_or(Role::Body, |arm| arm.role_at(start));
+                let role = found
+                    .arms
+                    .get(index)
+                    .map_or(Role::Body, |arm| arm.role_at(start));
                 self.copy(cursor, grammar, arm, role);
                 let subtree_end = self.nodes.len() as NodeId;
                 let arm = &mut self.nodes[arm as usize];
@@ -363,7 +390,9 @@ impl<'s> Tree<'s> {
 
     pub(crate) fn text_of(&self, id: NodeId) -> &'s str {
         let node = self.get(id);
-        self.text.get(node.start as usize..node.end as usize).unwrap_or("")
+        self.text
+            .get(node.start as usize..node.end as usize)
+            .unwrap_or("")
     }
 
     /// The subtree of `id`, itself first.
@@ -372,17 +401,23 @@ impl<'s> Tree<'s> {
     }
 
     pub(crate) fn children(&self, id: NodeId) -> Children<'_, 's> {
-        Children { tree: self, next: id + 1, end: self.end(id) }
+        Children {
+            tree: self,
+            next: id + 1,
+            end: self.end(id),
+        }
     }
 
     /// First child in this role.
     pub(crate) fn child(&self, id: NodeId, role: Role) -> Option<NodeId> {
-        self.children(id).find(|&child| self.get(child).role == role)
+        self.children(id)
+            .find(|&child| self.get(child).role == role)
     }
 
     /// Children in this role.
     pub(crate) fn roles(&self, id: NodeId, role: Role) -> impl Iterator<Item = NodeId> + '_ {
-        self.children(id).filter(move |&child| self.get(child).role == role)
+        self.children(id)
+            .filter(move |&child| self.get(child).role == role)
     }
 
     /// Parents of `id`, the nearest first, up to the file.
@@ -405,7 +440,10 @@ impl<'s> Tree<'s> {
     /// The function, closure or async block whose body `id` is part of.
     pub(crate) fn enclosing_body(&self, id: NodeId) -> Option<NodeId> {
         self.ancestors(id).find(|&a| {
-            matches!(self.kind(a), Kind::Function | Kind::Closure | Kind::AsyncBlock)
+            matches!(
+                self.kind(a),
+                Kind::Function | Kind::Closure | Kind::AsyncBlock
+            )
         })
     }
 
@@ -428,13 +466,16 @@ impl<'s> Tree<'s> {
 
     /// Last segment of what is called: `Do` of `s.client.Do(…)`.
     pub(crate) fn callee_name(&self, call: NodeId) -> &'s str {
-        self.callee(call).map_or("", |callee| self.last_segment(callee))
+        self.callee(call)
+            .map_or("", |callee| self.last_segment(callee))
     }
 
     /// Last segment of a path or field expression.
     pub(crate) fn last_segment(&self, id: NodeId) -> &'s str {
         match self.kind(id) {
-            Kind::Field => self.child(id, Role::Name).map_or("", |name| self.text_of(name)),
+            Kind::Field => self
+                .child(id, Role::Name)
+                .map_or("", |name| self.text_of(name)),
             Kind::Name | Kind::Type => {
                 let text = self.text_of(id);
                 text.rsplit(['.', ':']).next().unwrap_or(text)
@@ -446,7 +487,9 @@ impl<'s> Tree<'s> {
     /// What a method is called on.
     pub(crate) fn receiver(&self, call: NodeId) -> Option<NodeId> {
         let callee = self.callee(call)?;
-        (self.kind(callee) == Kind::Field).then(|| self.child(callee, Role::Base)).flatten()
+        (self.kind(callee) == Kind::Field)
+            .then(|| self.child(callee, Role::Base))
+            .flatten()
     }
 
     pub(crate) fn arguments(&self, call: NodeId) -> impl Iterator<Item = NodeId> + '_ {
@@ -471,14 +514,22 @@ impl<'s> Tree<'s> {
     /// Whether the comment text right above `id`, on its lines or behind it holds one of `words`.
     pub(crate) fn commented(&self, id: NodeId, words: &[&str]) -> bool {
         let node = self.get(id);
-        let from = line_start(self.text, line_start(self.text, node.start as usize).saturating_sub(1));
+        let from = line_start(
+            self.text,
+            line_start(self.text, node.start as usize).saturating_sub(1),
+        );
         let from = line_start(self.text, from.saturating_sub(1));
-        let to = self.text[node.start as usize..].find('\n').map_or(self.text.len(), |n| node.start as usize + n);
+        let to = self.text[node.start as usize..]
+            .find('\n')
+            .map_or(self.text.len(), |n| node.start as usize + n);
         let first = self.comments.partition_point(|c| (c.end as usize) < from);
-        self.comments[first..].iter().take_while(|c| (c.start as usize) < to).any(|c| {
-            let text = self.text[c.start as usize..c.end as usize].to_ascii_lowercase();
-            words.iter().any(|w| text.contains(w))
-        })
+        self.comments[first..]
+            .iter()
+            .take_while(|c| (c.start as usize) < to)
+            .any(|c| {
+                let text = self.text[c.start as usize..c.end as usize].to_ascii_lowercase();
+                words.iter().any(|w| text.contains(w))
+            })
     }
 }
 
@@ -539,20 +590,34 @@ impl Table {
         role: impl Fn(&str) -> Role,
     ) -> Self {
         let kinds = (0..language.node_kind_count())
-            .map(|id| language.node_kind_for_id(id as u16).map_or(Kind::Other, &kind))
+            .map(|id| {
+                language
+                    .node_kind_for_id(id as u16)
+                    .map_or(Kind::Other, &kind)
+            })
             .collect();
         let roles = (0..=language.field_count())
-            .map(|id| language.field_name_for_id(id as u16).map_or(Role::None, &role))
+            .map(|id| {
+                language
+                    .field_name_for_id(id as u16)
+                    .map_or(Role::None, &role)
+            })
             .collect();
         Table { kinds, roles }
     }
 
     fn kind(&self, id: u16) -> Kind {
-        self.kinds.get(usize::from(id)).copied().unwrap_or(Kind::Other)
+        self.kinds
+            .get(usize::from(id))
+            .copied()
+            .unwrap_or(Kind::Other)
     }
 
     fn role(&self, id: u16) -> Role {
-        self.roles.get(usize::from(id)).copied().unwrap_or(Role::None)
+        self.roles
+            .get(usize::from(id))
+            .copied()
+            .unwrap_or(Role::None)
     }
 }
 
