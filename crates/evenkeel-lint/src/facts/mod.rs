@@ -5,12 +5,14 @@
 //! function: it outlives the file's tree, so that a helper in another file of the package can be
 //! looked through, one level deep.
 
+mod bound;
 pub(crate) mod context;
 pub(crate) mod delay;
 pub(crate) mod flow;
 pub(crate) mod library;
 pub(crate) mod loops;
 pub(crate) mod summary;
+mod wait;
 pub(crate) mod words;
 
 use std::ops::Range;

@@ -209,7 +209,7 @@ fn call_traits(view: &View<'_>, id: NodeId, found: &mut Traits) {
         }
         "Post" | "PostForm" | "post" | "patch" => found.add(Traits::POST),
         "WithTimeout" | "WithDeadline" | "timeout" | "SetDeadline" | "timeout_at" => {
-            found.add(Traits::TIMEOUT)
+            found.add(Traits::TIMEOUT);
         }
         "close" => found.add(Traits::CLOSES),
         "spawn" => found.add(Traits::SPAWNS),

@@ -127,7 +127,7 @@ pub(super) fn pairs(view: &View<'_>) -> Vec<(NodeId, LockPair)> {
                     held.push((lock, until));
                 }
                 "Unlock" if tree.kind(tree.parent(id)) != Kind::Defer => {
-                    held.retain(|(l, _)| *l != lock)
+                    held.retain(|(l, _)| *l != lock);
                 }
                 _ => {}
             }

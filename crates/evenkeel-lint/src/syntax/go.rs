@@ -16,7 +16,7 @@ pub(crate) fn parse(text: &str) -> Option<Tree<'_>> {
     let language: tree_sitter::Language = tree_sitter_go::LANGUAGE.into();
     let table = TABLE.get_or_init(|| Table::new(&language, kind, role));
     PARSER.with_borrow_mut(|slot| {
-        let parser = super::parser(slot, &language)?;
+        let parser = super::grammar::parser(slot, &language)?;
         let parsed = parser.parse(text, None)?;
         Some(Tree::build(text, Language::Go, &parsed, table, &[]))
     })

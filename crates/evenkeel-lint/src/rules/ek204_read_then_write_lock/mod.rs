@@ -1,13 +1,15 @@
-use crate::facts::words::{has_any, has_word};
+mod harm;
+mod rust;
+
+use self::harm::{far_apart, has_identity};
+use crate::facts::words::has_any;
 use crate::facts::{View, compact};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::source::Language;
 use crate::syntax::{Kind, NodeId, Op, Role};
 
-const MOST_LINES_BETWEEN: u32 = 40;
-
-pub(super) const RULE: Rule = Rule {
+pub(in crate::rules) const RULE: Rule = Rule {
     code: "EK204",
     name: "read-then-write-lock",
     level: Level::Warning,
@@ -96,7 +98,7 @@ Values that all writers compute alike, so that writing twice is only waste.
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     match view.tree.language {
         Language::Go => check_go(view, sink),
-        Language::Rust => check_rust(view, sink),
+        Language::Rust => rust::check(view, sink),
     }
 }
 
@@ -316,55 +318,6 @@ fn tests_presence(view: &View<'_>, condition: NodeId, names: &[String]) -> bool 
     }
 }
 
-/// Tests and writes that belong together stand close together.
-fn far_apart(view: &View<'_>, from: NodeId, to: NodeId) -> bool {
-    let line = |id: NodeId| view.lines.position(view.tree.get(id).start).0;
-    line(to).saturating_sub(line(from)) > MOST_LINES_BETWEEN
-}
-
-/// Whether writing this value twice does harm: something was created, opened, drawn or counted, or a
-/// flag was set. A value that everybody reads or computes alike may be written twice.
-fn has_identity(view: &View<'_>, value: NodeId, depth: u8) -> bool {
-    let tree = view.tree;
-    let value = tree.strip(value);
-    match tree.kind(value) {
-        Kind::Boolean | Kind::Composite | Kind::Number | Kind::Closure => true,
-        Kind::Call => {
-            let name = tree.callee_name(value);
-            let creates = has_word(
-                name,
-                &[
-                    "new", "make", "create", "open", "connect", "dial", "start", "spawn", "build",
-                    "ensure", "init", "next", "generate", "append", "default", "with", "alloc",
-                    "register", "setup",
-                ],
-            );
-            creates
-                || matches!(name, "clone" | "unwrap" | "expect" | "into")
-                    && tree
-                        .receiver(value)
-                        .is_some_and(|r| has_identity(view, r, depth))
-                || tree.arguments(value).any(|a| {
-                    tree.kind(tree.strip(a)) == Kind::Call
-                        && has_identity(view, a, depth + 1)
-                        && depth < 2
-                })
-        }
-        Kind::Binary => {
-            tree.children(value).any(|c| has_identity(view, c, depth))
-                && tree.subtree(value).any(|n| tree.kind(n) == Kind::Call)
-        }
-        Kind::Name if depth < 2 => {
-            let name = tree.text_of(value);
-            let definitions = view.definitions(view.scope(value), name);
-            definitions
-                .iter()
-                .any(|&d| d != value && has_identity(view, d, depth + 1))
-        }
-        _ => false,
-    }
-}
-
 fn first_write(view: &View<'_>, from: NodeId, to: NodeId, container: &str) -> Option<NodeId> {
     let tree = view.tree;
     (from..to).find(|&id| match tree.kind(id) {
@@ -412,138 +365,6 @@ fn is_assigned(view: &View<'_>, id: NodeId) -> bool {
     let tree = view.tree;
     tree.ancestors(id).take(3).any(|a| {
         tree.kind(a) == Kind::Assign && tree.roles(a, Role::Left).any(|l| tree.within(id, l))
-    })
-}
-
-fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
-    let tree = view.tree;
-    if !tree.text.contains("RwLock") {
-        return;
-    }
-    for function in bodies(view) {
-        let calls = lock_calls(view, function, &["read", "write"]);
-        for read in calls
-            .iter()
-            .filter(|c| c.name == "read" && tree.arguments(c.call).next().is_none())
-        {
-            let Some(write) = calls.iter().find(|c| {
-                c.name == "write"
-                    && c.path == read.path
-                    && c.call > tree.end(read.call)
-                    && tree.arguments(c.call).next().is_none()
-            }) else {
-                continue;
-            };
-            let loops = (
-                tree.enclosing_loop(read.call),
-                tree.enclosing_loop(write.call),
-            );
-            if loops.0 != loops.1 || same_arm_alternatives(view, read.call, write.call) {
-                continue;
-            }
-            let tested = tree
-                .ancestors(read.call)
-                .take_while(|&a| a != function)
-                .any(|a| matches!(tree.kind(a), Kind::If | Kind::Switch | Kind::LetCondition))
-                || (read.call..write.call)
-                    .any(|id| matches!(tree.kind(id), Kind::If | Kind::Switch));
-            let (from, to) = (
-                tree.get(read.call).end as usize,
-                tree.get(write.call).start as usize,
-            );
-            let between = &tree.text[from.min(to)..to];
-            if !tested
-                || !has_any(
-                    between,
-                    &[".get(", "contains", "is_none()", "is_some()", "is_empty()"],
-                )
-            {
-                continue;
-            }
-            let (start, end) = (
-                tree.get(write.call).start as usize,
-                tree.get(function).end as usize,
-            );
-            let after = &tree.text[start..end.max(start)];
-            let writes = has_any(after, &[".insert(", ".push(", ".remove(", " = "]);
-            let looks_again = has_any(
-                after,
-                &[
-                    ".entry(",
-                    "or_insert",
-                    ".get(",
-                    ".get_mut(",
-                    "contains",
-                    "is_none()",
-                    "is_some()",
-                    "if let",
-                    "if ",
-                    "match ",
-                    ".get_or",
-                    "retain",
-                    "replace",
-                    "try_insert",
-                    "extend",
-                ],
-            );
-            if !writes || looks_again {
-                continue;
-            }
-            // A lock of its own keeps others out meanwhile.
-            if has_any(
-                &tree.text[tree.get(function).start as usize..tree.get(write.call).start as usize],
-                &[".lock()"],
-            ) {
-                continue;
-            }
-            if far_apart(view, read.call, write.call)
-                || !inserts_identity(view, function, write.call)
-            {
-                continue;
-            }
-            report(
-                view, sink, function, read.call, write.call, write.call, &read.path,
-            );
-        }
-    }
-}
-
-/// Whether what is inserted after the write lock is something created, or a member of a set.
-fn inserts_identity(view: &View<'_>, function: NodeId, write: NodeId) -> bool {
-    let tree = view.tree;
-    // The statement of the lock and what follows it.
-    let from = tree
-        .ancestors(write)
-        .take_while(|&a| a != function && tree.kind(a) != Kind::Block)
-        .last()
-        .unwrap_or(write);
-    (from..tree.end(function)).any(|id| {
-        if tree.kind(id) != Kind::Call || !matches!(tree.callee_name(id), "insert" | "push") {
-            return false;
-        }
-        let arguments: Vec<NodeId> = tree.arguments(id).collect();
-        match arguments.as_slice() {
-            [_] => true,
-            [.., value] => has_identity(view, *value, 0),
-            [] => false,
-        }
-    })
-}
-
-/// Two arms of one `match` or two branches of one `if` never run one after the other.
-fn same_arm_alternatives(view: &View<'_>, first: NodeId, second: NodeId) -> bool {
-    let tree = view.tree;
-    tree.ancestors(first).any(|a| match tree.kind(a) {
-        Kind::Arm => {
-            !tree.within(second, a)
-                && tree.within(second, tree.parent(a))
-                && tree.get(a).role != Role::Value
-        }
-        Kind::If => {
-            tree.roles(a, Role::Then).any(|t| tree.within(first, t))
-                && tree.roles(a, Role::Else).any(|e| tree.within(second, e))
-        }
-        _ => false,
     })
 }
 
