@@ -22,7 +22,9 @@ use anyhow::{Context, Result, ensure};
 use crate::{Verdict, command};
 
 /// Protocols whose compare-exchange `evenkeel_core::sync` can break.
-const MUTANTS: [&str; 4] = ["breaker", "budget", "bulkhead", "window"];
+const MUTANTS: [&str; 9] = [
+    "breaker", "budget", "bulkhead", "ewma", "limiter", "quantile", "rate", "throttle", "window",
+];
 
 /// How often loom may take the processor from a thread that could go on. Its own documentation
 /// advises two or three, which most races need at most; the nightly step asks for more.

@@ -12,10 +12,12 @@
 
 mod codegen;
 mod command;
+mod doctor;
 mod faults;
 mod loom;
 mod nightly;
 mod tidy;
+mod vectors;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,7 +30,9 @@ usage: cargo xtask <verb>
   tidy               who imports whom, length, words, left-overs (rules: architecture.toml)
   faults             every fault of docs/peer-faults.toml that is due has its test
   loom               the loom models of the core pass, and fail once their protocol is broken
+  vectors DIR        the reference vectors of a folder, against the core
   codegen [--check]  write the generated files; with --check, fail if one is out of date
+  doctor-score DIR   how often the doctor is right on a folder of labelled captures
   nightly [STEP...]  the heavy gates of .ci/nightly.toml: all, or the named ones
   help               this text
 
@@ -54,8 +58,10 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["faults"] => faults::run(&root),
         ["loom"] => loom::run(&root),
+        ["vectors", folder] => vectors::run(&root, folder),
         ["codegen"] => codegen::run(&root, codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(&root, codegen::Mode::Check),
+        ["doctor-score", folder] => doctor::score(&root, folder),
         ["nightly", steps @ ..] => nightly::run(&root, steps),
         _ => Err(anyhow::anyhow!(
             "no such gate: `cargo xtask {}`; `cargo xtask help` lists them",

@@ -1,6 +1,7 @@
 //! The `evenkeel` command: one file per verb, no logic of its own.
 
 mod check;
+mod doctor;
 mod drill;
 mod drill_role;
 mod exit;
@@ -24,6 +25,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Check),
+    Doctor(doctor::Doctor),
     Drill(drill::Drill),
     Lint(Box<lint::Lint>),
     /// Plays one service of a drill; started by the drill itself.
@@ -38,6 +40,7 @@ enum Verb {
 fn main() -> Exit {
     match Cli::parse().verb {
         Verb::Check(verb) => check::run(&verb),
+        Verb::Doctor(verb) => doctor::run(&verb),
         Verb::Drill(verb) => drill::run(&verb),
         Verb::DrillRole(verb) => drill_role::run(verb),
         Verb::Lint(verb) => lint::run(&verb),

@@ -112,6 +112,26 @@ pub enum Jitter {
     ),
 }
 
+impl Jitter {
+    /// Spreads `delay`, without a cap: what systems that cap the delay before its jitter wait.
+    /// [`Jitter::Decorrelated`] spreads what a call waited before, not a delay, and leaves it as it is.
+    pub fn spread(self, delay: Duration, dice: &mut Entropy) -> Duration {
+        Duration::from_nanos(self.draw(nanos(delay), dice))
+    }
+
+    fn draw(self, delay: u64, dice: &mut Entropy) -> u64 {
+        match self {
+            Self::None | Self::Decorrelated => delay,
+            Self::Full => dice.between(0, delay),
+            Self::Equal => dice.between(delay - delay / 2, delay),
+            Self::Proportional(factor) => {
+                let reach = factor.min(Ratio::ONE).of(delay);
+                dice.between(delay - reach, delay.saturating_add(reach))
+            }
+        }
+    }
+}
+
 /// The back-off of one call: what it waited last, and what it will wait next.
 ///
 /// ```
@@ -157,7 +177,7 @@ impl Backoff {
             };
             // Held at the cap, so that growth does not run away while the cap holds it.
             self.previous = delay.min(max).max(1);
-            spread(config.jitter, self.previous, dice)
+            config.jitter.draw(self.previous, dice)
         };
         Duration::from_nanos(drawn.min(max))
     }
@@ -173,18 +193,6 @@ fn grow(growth: Growth, previous: u64) -> u64 {
         Growth::Constant => previous,
         Growth::Linear { increment } => previous.saturating_add(nanos(increment)),
         Growth::Exponential { multiplier } => multiplier.max(Ratio::ONE).of(previous),
-    }
-}
-
-fn spread(jitter: Jitter, delay: u64, dice: &mut Entropy) -> u64 {
-    match jitter {
-        Jitter::None | Jitter::Decorrelated => delay,
-        Jitter::Full => dice.between(0, delay),
-        Jitter::Equal => dice.between(delay - delay / 2, delay),
-        Jitter::Proportional(factor) => {
-            let reach = factor.min(Ratio::ONE).of(delay);
-            dice.between(delay - reach, delay.saturating_add(reach))
-        }
     }
 }
 

@@ -10,7 +10,7 @@
 
 use core::time::Duration;
 
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 
 /// Taken off what is sent on: the answer has to travel back. A round trip within one region, with room to
 /// spare.
@@ -38,8 +38,12 @@ impl Deadline {
     /// The policy's own: `within` from `now`.
     #[must_use]
     pub fn after(now: Instant, within: Duration) -> Self {
+        Self::after_nanos(now, nanos(within))
+    }
+
+    pub(crate) const fn after_nanos(now: Instant, within: u64) -> Self {
         Self {
-            at: now + within,
+            at: now.plus_nanos(within),
             brought: false,
         }
     }

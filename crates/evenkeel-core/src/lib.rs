@@ -31,9 +31,9 @@
 //! # Reading order
 //!
 //! [`time`] and [`entropy`], the two inputs; [`outcome`] and [`rejection`], the vocabulary; then the bounds,
-//! each alone: [`deadline`], [`backoff`], [`budget`], [`breaker`],
-//! [`bulkhead`]; then [`policy`], which puts them in
-//! order, and [`call`], which walks one call through them.
+//! each alone: [`deadline`], [`backoff`], [`retry_after`], [`budget`], [`breaker`], [`bulkhead`],
+//! [`limiter`], [`rate`], [`throttle`]; then [`policy`], which puts them in order, and [`call`], which
+//! walks one call through them. [`window`] is what they remember with, [`amplification`] what they save.
 //!
 //! # Four kinds of method
 //!
@@ -41,6 +41,7 @@
 //! nothing), *build* (`new`). Whatever is admitted is a permit, and a dropped permit gives back what it
 //! held: there is no bare `true` to forget.
 
+pub mod amplification;
 pub mod backoff;
 pub mod breaker;
 pub mod budget;
@@ -51,13 +52,17 @@ pub mod case;
 pub mod counter;
 pub mod deadline;
 pub mod entropy;
+pub mod limiter;
 pub mod outcome;
 pub mod policy;
+pub mod rate;
 pub mod ratio;
 pub mod rejection;
 pub mod retry;
+pub mod retry_after;
 mod stop;
 pub mod stripe;
 mod sync;
+pub mod throttle;
 pub mod time;
-mod window;
+pub mod window;

@@ -58,16 +58,25 @@ pub enum Reason {
     WaitTimeout,
     /// The deadline had passed, or is too close for an attempt, before one was made.
     DeadlineTooClose,
+    /// More calls came than the rate allows.
+    RateLimited,
+    /// The dependency has been refusing a good part of the calls, so a part is not sent.
+    Throttled,
+    /// As many attempts are in flight as the adaptive limit allows at present.
+    LimiterFull,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers in [`Reason::index`].
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::BreakerOpen,
         Self::BulkheadFull,
         Self::QueueFull,
         Self::WaitTimeout,
         Self::DeadlineTooClose,
+        Self::RateLimited,
+        Self::Throttled,
+        Self::LimiterFull,
     ];
 
     /// The reason's place in [`Reason::ALL`].
@@ -85,6 +94,9 @@ impl Reason {
             Self::QueueFull => "queue_full",
             Self::WaitTimeout => "wait_timeout",
             Self::DeadlineTooClose => "deadline_too_close",
+            Self::RateLimited => "rate_limited",
+            Self::Throttled => "throttled",
+            Self::LimiterFull => "limiter_full",
         }
     }
 }
@@ -97,6 +109,9 @@ impl fmt::Display for Reason {
             Self::QueueFull => "bulkhead and its queue full",
             Self::WaitTimeout => "no slot came free in time",
             Self::DeadlineTooClose => "deadline too close for an attempt",
+            Self::RateLimited => "rate exceeded",
+            Self::Throttled => "throttled, since the dependency refuses calls",
+            Self::LimiterFull => "adaptive limit reached",
         })
     }
 }

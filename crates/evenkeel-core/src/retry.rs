@@ -1,7 +1,7 @@
 //! How often, and how patiently, a failed attempt is repeated.
 //!
 //! Every retry is bounded three times over: by [`Config::max_attempts`], by the call's deadline, past
-//! which nothing sleeps, and by the dependency's [budget](crate::budget). There is no unbounded form.
+//! which nothing sleeps, and by the dependency's [budget]. There is no unbounded form.
 
 use core::num::NonZeroU32;
 use core::time::Duration;

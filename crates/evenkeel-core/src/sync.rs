@@ -22,6 +22,11 @@ pub(crate) enum Protocol {
     Breaker,
     Budget,
     Bulkhead,
+    Ewma,
+    Limiter,
+    Quantile,
+    Rate,
+    Throttle,
     Window,
 }
 
@@ -68,6 +73,11 @@ const fn is_mutant(protocol: Protocol) -> bool {
         Protocol::Breaker => cfg!(evenkeel_mutant = "breaker"),
         Protocol::Budget => cfg!(evenkeel_mutant = "budget"),
         Protocol::Bulkhead => cfg!(evenkeel_mutant = "bulkhead"),
+        Protocol::Ewma => cfg!(evenkeel_mutant = "ewma"),
+        Protocol::Limiter => cfg!(evenkeel_mutant = "limiter"),
+        Protocol::Quantile => cfg!(evenkeel_mutant = "quantile"),
+        Protocol::Rate => cfg!(evenkeel_mutant = "rate"),
+        Protocol::Throttle => cfg!(evenkeel_mutant = "throttle"),
         Protocol::Window => cfg!(evenkeel_mutant = "window"),
     }
 }

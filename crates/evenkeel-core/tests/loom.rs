@@ -9,15 +9,20 @@
 
 use core::num::NonZeroU32;
 use core::time::Duration;
+use std::sync::Arc;
 
 use evenkeel_core::breaker::{self, Breaker, State};
 use evenkeel_core::budget::{self, Budget, Cost};
 use evenkeel_core::bulkhead::{self, Bulkhead};
 use evenkeel_core::entropy::Entropy;
+use evenkeel_core::limiter::{self, Limiter};
 use evenkeel_core::outcome::Outcome;
+use evenkeel_core::rate::{self, RateLimit};
 use evenkeel_core::ratio::Ratio;
 use evenkeel_core::stripe::Stripe;
+use evenkeel_core::throttle::grpc::{self, RetryThrottle};
 use evenkeel_core::time::Instant;
+use evenkeel_core::window::{Ewma, QuantileConfig, QuantileWindow};
 use loom::model;
 use loom::thread;
 
@@ -277,5 +282,150 @@ fn loom_window_counts_every_call_of_a_new_slice() {
         // The first to come claims the slice; nobody's call may be lost over it.
         together(2, move |_| shared.deposit(Stripe(0), at(5_000)));
         assert_eq!(budget.snapshot(at(5_000)).limit_milli, 2_000);
+    });
+}
+
+#[test]
+fn loom_quantile_counts_every_sample_of_a_new_slice() {
+    model(|| {
+        let window = Arc::new(QuantileWindow::new(&QuantileConfig::default(), 1));
+        window.record(Stripe(0), at(0), Duration::from_millis(10));
+        let shared = Arc::clone(&window);
+        // The same word of the ring, one turn later: the first to come claims it.
+        let later = at(30_000);
+        together(2, move |_| {
+            shared.record(Stripe(0), later, Duration::from_millis(10));
+        });
+        assert_eq!(window.quantiles(later).unwrap().count, 2);
+    });
+}
+
+#[test]
+fn loom_ewma_keeps_the_highest_of_two_peaks() {
+    model(|| {
+        let average = Arc::new(Ewma::new(Duration::from_secs(1)));
+        let shared = Arc::clone(&average);
+        together(2, move |number| {
+            shared.record_peak(at(0), Duration::from_millis(10 + 10 * number));
+        });
+        assert_eq!(average.value(), Duration::from_millis(20));
+    });
+}
+
+fn rate(limit: u32, mode: rate::Mode) -> RateLimit {
+    let mut config = rate::Config::per_second(NonZeroU32::new(limit).unwrap());
+    config.mode = mode;
+    RateLimit::new(config)
+}
+
+#[test]
+fn loom_rate_admits_no_more_than_its_burst() {
+    for mode in [rate::Mode::Smooth, rate::Mode::Strict] {
+        model(move || {
+            let limit = rate(2, mode);
+            let shared = limit.clone();
+            let admitted = together(3, move |_| {
+                shared.try_acquire(at(0), NonZeroU32::MIN).is_ok()
+            });
+            assert_eq!(admitted.iter().filter(|&&one| one).count(), 2);
+            assert_eq!(limit.snapshot(at(0)).remaining, 0);
+        });
+    }
+}
+
+#[test]
+fn loom_rate_gives_back_a_turn_only_while_it_is_the_last() {
+    model(|| {
+        let limit = rate(2, rate::Mode::Smooth);
+        let abandoned = limit
+            .reserve(at(0), NonZeroU32::MIN, Duration::ZERO)
+            .unwrap();
+        let shared = limit.clone();
+        let other = thread::spawn(move || shared.try_acquire(at(0), NonZeroU32::MIN).is_ok());
+        drop(abandoned);
+        assert!(other.join().unwrap());
+        // Given back before the other came, there is one left; after, it is lost; never are there two.
+        let remaining = limit.snapshot(at(0)).remaining;
+        assert!(remaining <= 1);
+        assert_eq!(
+            limit.try_acquire(at(0), NonZeroU32::MIN).is_ok(),
+            remaining == 1
+        );
+        assert!(limit.try_acquire(at(0), NonZeroU32::MIN).is_err());
+    });
+}
+
+#[test]
+fn loom_throttle_counts_every_failure_and_every_success() {
+    model(|| {
+        let ten = NonZeroU32::new(10).unwrap();
+        let throttle = RetryThrottle::new(grpc::Config::new(ten, Ratio::from_permille(100)));
+        let shared = throttle.clone();
+        together(3, move |number| {
+            if number == 0 {
+                shared.on_success();
+            } else {
+                shared.on_failure();
+            }
+        });
+        // A success that comes first finds all tokens there.
+        let tenths = (throttle.tokens() * 10.0).round();
+        assert!(tenths == 80.0 || tenths == 81.0, "{tenths} tenths");
+    });
+}
+
+#[test]
+fn loom_throttle_loses_no_failure() {
+    model(|| {
+        let ten = NonZeroU32::new(10).unwrap();
+        let throttle = RetryThrottle::new(grpc::Config::new(ten, Ratio::from_permille(100)));
+        let shared = throttle.clone();
+        together(2, move |_| shared.on_failure());
+        assert!(throttle.tokens() < 8.5, "{}", throttle.tokens());
+    });
+}
+
+/// One in flight at most, with windows that end as soon as anything is in them.
+fn limiter(limit: u32) -> Limiter {
+    let mut classic = limiter::aimd::ClassicConfig::default();
+    classic.initial = NonZeroU32::new(limit).unwrap();
+    classic.max = classic.initial;
+    let mut config = limiter::Config::new(limiter::Algorithm::Classic(classic));
+    config.min_window = Duration::ZERO;
+    config.min_samples = 1;
+    Limiter::new(config, "loom", 1)
+}
+
+#[test]
+fn loom_limiter_never_admits_more_than_its_limit() {
+    model(|| {
+        let limiter = limiter(1);
+        let shared = limiter.clone();
+        let admitted = together(2, move |_| shared.try_acquire(at(1), Stripe(0)).ok());
+        assert_eq!(admitted.iter().flatten().count(), 1);
+        drop(admitted);
+        assert_eq!(limiter.snapshot().in_flight, 0);
+    });
+}
+
+#[test]
+fn loom_limiter_steps_once_however_many_notice_the_end_of_its_window() {
+    model(|| {
+        let limiter = limiter(8);
+        // The first to end begins the window.
+        let first = limiter.try_acquire(at(1), Stripe(0)).unwrap();
+        first.finish(at(1), Outcome::Overload);
+        let permits: Vec<_> = (0..2)
+            .map(|_| limiter.try_acquire(at(1), Stripe(0)).unwrap())
+            .collect();
+        let others: Vec<_> = permits
+            .into_iter()
+            .map(|permit| thread::spawn(move || permit.finish(at(2), Outcome::Overload)))
+            .collect();
+        others.into_iter().for_each(|other| other.join().unwrap());
+        // One step for both, or one for each: the second window may have been closed by the second.
+        let after = limiter.snapshot();
+        assert_eq!(after.in_flight, 0);
+        assert!(matches!(after.limit, 2 | 4), "{}", after.limit);
     });
 }

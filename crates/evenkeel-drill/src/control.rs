@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::DrillError;
 
 /// How long a control endpoint may take. It does no work of its own: longer means it hangs.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An answer larger than this is not one of ours.
 const LARGEST_ANSWER: usize = 4 << 20;

@@ -238,3 +238,31 @@ dependencies:
     assert_eq!(dependencies["c"].breaker, dependencies["a"].breaker);
     assert_eq!(dependencies["c"].deadline.as_secs(), 2);
 }
+
+#[test]
+fn routes_of_different_precision_may_stand_in_any_order() {
+    let text = "
+version: 1
+service: shop
+dependencies: { d: { deadline: 1s } }
+proxy:
+  upstreams: { d: { url: http://127.0.0.1:1 } }
+  routes:
+    - { name: all, upstream: d }
+    - { name: gets, upstream: d, match: { methods: [GET] } }
+    - { name: cart, upstream: d, match: { path_prefix: /cart } }
+    - { name: cart-writes, upstream: d, match: { path_prefix: /cart, methods: [PUT] } }
+    - { name: below, upstream: d, match: { host: '*.shop.example' } }
+    - { name: host, upstream: d, match: { host: SHOP.example } }
+    - { name: after-gets, upstream: d, match: { host: shop.example, methods: [GET] } }
+    - { name: before-none, upstream: d, match: { path_prefix: /x, methods: [GET] } }
+    - { name: none, upstream: d, match: { path_prefix: /x } }
+";
+    let loaded = evenkeel_policy::parse("x", text).unwrap_or_else(|error| panic!("{error}"));
+    let routes = loaded.policy.proxy.unwrap().routes;
+    let hosts: Vec<_> = routes
+        .iter()
+        .filter_map(|route| route.host.as_deref())
+        .collect();
+    assert_eq!(hosts, ["*.shop.example", "shop.example", "shop.example"]);
+}

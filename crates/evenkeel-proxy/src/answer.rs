@@ -17,7 +17,7 @@ use crate::metrics::MethodLabel;
 use crate::outgoing::Outgoing;
 use crate::problem::Problem;
 use crate::record::Record;
-use crate::target::{self, Target};
+use crate::target;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
@@ -75,9 +75,8 @@ fn begin(
         Box::new(problem.into_response())
     };
     let started = Instant::now();
-    let Target { host, path } =
+    let target =
         target::target(&parts.method, &parts.uri, parts.version, &parts.headers).map_err(refuse)?;
-    let target = Target { host, path };
     if hygiene::count_down(&parts.method, &mut parts.headers) == Hops::Answer
         || target.path.as_str() == "*"
     {
@@ -150,11 +149,17 @@ impl Begun {
         if config.deadline_covers_body {
             client.activity.set_deadline(self.deadline);
         }
-        let forwarded = if self.deadline <= self.record.started {
-            forward::expired()
-        } else {
-            forward::forward(&client, &self.record, &self.outgoing, self.deadline).await
-        };
+        if self.deadline <= self.record.started {
+            // Nobody waits for an answer any more, not for a substitute either.
+            let problem = Problem::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                Fate::DeadlineExceeded.label(),
+                "the caller's deadline had passed on arrival; nothing was sent",
+            );
+            return self.ours(problem.into_response(), Fate::DeadlineExceeded, busy);
+        }
+        let forwarded =
+            forward::forward(&client, &self.record, &self.outgoing, self.deadline).await;
         let Forwarded { fate, result } = forwarded;
         match result {
             Ok(answer) if !answer.is_server_failure() => self.pass_on(answer, fate, busy),

@@ -14,6 +14,10 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+/// Fields of one head, in either direction. hyper parses this many without a heap allocation, and
+/// a client that sends more gets a 431.
+pub(crate) const MAX_FIELDS: usize = 100;
+
 /// The first and one retry, as Envoy has it.
 const ATTEMPTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 /// As many requests as Envoy lets into a cluster.
@@ -288,5 +292,48 @@ impl Fallback {
     #[must_use]
     pub fn last_good(max_age: Duration) -> Self {
         Fallback::LastGood { max_age }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_example_file_becomes_a_proxy() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies/proxy.yaml");
+        let loaded = evenkeel_policy::load(&file).unwrap();
+        let config = ProxyConfig::from_policy(&loaded.policy).unwrap();
+        assert_eq!(config.service, "product-page");
+        let route = config
+            .routes
+            .iter()
+            .find(|route| route.name == "recommendations")
+            .unwrap();
+        let upstream = &config.upstreams[route.upstream];
+        assert_eq!(upstream.origin.authority(), "127.0.0.1:8081");
+        assert_eq!(
+            route.deadline,
+            Duration::from_millis(60),
+            "its dependency's"
+        );
+        assert_eq!(route.matches.methods, [Method::GET, Method::HEAD]);
+        assert_eq!(
+            route.fallbacks,
+            [Fallback::fixed(
+                StatusCode::OK,
+                HeaderValue::from_static("application/json"),
+                "[]"
+            )]
+        );
+    }
+
+    #[test]
+    fn a_file_without_a_proxy_section_says_so() {
+        let text = "version: 1\nservice: shop\ndependencies: { cart: { deadline: 1s } }\n";
+        let loaded = evenkeel_policy::parse("policy.yaml", text).unwrap();
+        let error = ProxyConfig::from_policy(&loaded.policy).unwrap_err();
+        assert_eq!(error, ConfigError::NoProxySection);
     }
 }

@@ -10,7 +10,7 @@
 //! come is served, with `Connection: close`.
 
 use crate::activity::{Activity, Doing, Watched};
-use crate::config::Bounds;
+use crate::config::{Bounds, MAX_FIELDS};
 use crate::drain::{Drain, Phase};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -82,6 +82,7 @@ fn http_builder(bounds: &Bounds) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
+        .max_headers(MAX_FIELDS)
         .max_header_size(bounds.max_head_bytes)
         .max_buf_size(bounds.max_buffer_bytes.max(bounds.max_head_bytes).max(8192));
     builder
@@ -208,5 +209,55 @@ async fn linger(mut tcp: TcpStream, bounds: &Bounds, drain: &Drain) {
         () = read_on => {}
         () = tokio::time::sleep(bounds.linger_timeout) => {}
         () = drain.aborting() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::service::service_fn;
+    use std::convert::Infallible;
+    use std::io::{Read, Write};
+    use tokio::net::TcpListener;
+
+    /// On one thread the order is certain: the task of the connection learns of the drain before
+    /// the reactor learns of the bytes.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_request_that_arrives_as_its_connection_is_let_go_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let drain = Arc::new(Drain::new(Duration::ZERO));
+        let serving = tokio::spawn({
+            let drain = Arc::clone(&drain);
+            let mut bounds = Bounds::default();
+            bounds.linger_timeout = Duration::from_millis(10);
+            async move {
+                let service = |activity: &Arc<Activity>| {
+                    let activity = Arc::clone(activity);
+                    service_fn(move |_: Request<Incoming>| {
+                        let busy = activity.begin();
+                        async move {
+                            drop(busy);
+                            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("ok"))))
+                        }
+                    })
+                };
+                serve(tcp, service, &bounds, &drain).await;
+            }
+        });
+        tokio::task::yield_now().await;
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        drain.enter(Phase::Closing(Instant::now()));
+        serving.await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer:?}");
     }
 }

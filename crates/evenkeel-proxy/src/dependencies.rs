@@ -5,6 +5,7 @@
 
 use evenkeel::Dependency;
 use evenkeel::core::breaker::State;
+use evenkeel::core::bulkhead::Snapshot as Bulkhead;
 use evenkeel::core::policy::Snapshot;
 use evenkeel::core::rejection::Reason;
 use prometheus_client::collector::Collector;
@@ -34,7 +35,7 @@ struct Family {
     read: fn(&Snapshot) -> Vec<(&'static str, u64)>,
 }
 
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 10] = [
     Family {
         name: "retry_attempts",
         help: "Attempts by whether they were the first, a retry or a hedge",
@@ -103,6 +104,17 @@ const FAMILIES: [Family; 9] = [
                 .iter()
                 .map(|bulkhead| ("", u64::from(bulkhead.limit)))
                 .collect()
+        },
+    },
+    Family {
+        name: "evenkeel_bulkhead_waiting",
+        help: "Calls in line for a slot",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            let waiting = |bulkhead: &Bulkhead| ("", u64::from(bulkhead.waiting));
+            seen.bulkhead.iter().map(waiting).collect()
         },
     },
     Family {

@@ -140,11 +140,6 @@ enum AttemptError {
     Failed(ExchangeError, Finished),
 }
 
-/// Nothing was sent: the caller's time was over before it began.
-pub(crate) fn expired() -> Forwarded {
-    deadline_exceeded("the caller's deadline had passed on arrival; nothing was sent")
-}
-
 /// Makes attempts until there is an answer or no more attempt.
 ///
 /// # Cancel safety
@@ -245,11 +240,14 @@ fn failed(error: CallError<AttemptError>, outgoing: &Outgoing) -> Forwarded {
             error: AttemptError::Failed(error, _),
             ..
         } => {
-            let fate = if outgoing.body().client_failed() {
-                Fate::CancelledByClient
-            } else {
-                fate
-            };
+            if outgoing.body().client_failed() {
+                let detail = "the request body broke off, or is malformed";
+                let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_body", detail);
+                return Forwarded {
+                    fate: Fate::CancelledByClient,
+                    result: Err(problem),
+                };
+            }
             let detail = format!("{said}: {error}");
             let problem = Problem::new(StatusCode::BAD_GATEWAY, fate.label(), detail);
             Forwarded {

@@ -7,6 +7,10 @@
 //! hop-by-hop goes (RFC 9110, 7.6.1), the named fields and the fields that `Connection` nominates;
 //! then framing goes, which the HTTP layer writes anew from the body it really has; only then
 //! our own fields are added.
+//!
+//! Of those, `X-Forwarded-For` and `Via` grow by one entry. `X-Forwarded-Host` and
+//! `X-Forwarded-Proto` are kept where they are there already, because what ends TLS in front of us
+//! is the only one who knows; whoever faces strangers directly must not believe them.
 
 use crate::problem::{self, Problem};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};

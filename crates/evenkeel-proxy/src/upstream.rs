@@ -8,7 +8,7 @@
 //! And the pool knows what happened to a request: a message that hyper hands back unsent, or that
 //! met a connection already closed, provably never left and may go again whatever its method.
 
-use crate::config::Bounds;
+use crate::config::{Bounds, MAX_FIELDS};
 use crate::replay::AttemptBody;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Request, Response, Version};
@@ -183,6 +183,7 @@ impl Pool {
     pub(crate) fn new(origin: Origin, bounds: &Bounds) -> Pool {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(bounds.max_buffer_bytes.max(8192));
+        builder.max_headers(MAX_FIELDS);
         builder.max_header_size(bounds.max_head_bytes);
         Pool {
             origin,

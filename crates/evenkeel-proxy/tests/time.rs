@@ -8,6 +8,8 @@
 
 mod support;
 
+use evenkeel_proxy::config::Fallback;
+use http::{HeaderValue, StatusCode};
 use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -42,6 +44,11 @@ fn no_answer_within_the_deadline_is_a_504_that_says_whose_it_is() {
 fn a_caller_can_shorten_the_deadline_and_not_lengthen_it() {
     let (upstream, requests) = Upstream::ok();
     let proxy = Proxy::start(&upstream, |config| {
+        config.routes[0].fallbacks = vec![Fallback::fixed(
+            StatusCode::OK,
+            HeaderValue::from_static("text/plain"),
+            "",
+        )];
         config.routes[0].deadline = Duration::from_secs(9);
     });
     let ask = |field: &str| {
@@ -69,7 +76,11 @@ fn a_caller_can_shorten_the_deadline_and_not_lengthen_it() {
     let malformed = proxy.metric("evenkeel_malformed_deadlines_total{service=\"proxy\"}");
     assert!((malformed - 1.0).abs() < f64::EPSILON);
     for over in ["0", "-5"] {
-        assert_eq!(ask(&format!("x-request-timeout-ms: {over}")), 504);
+        assert_eq!(
+            ask(&format!("x-request-timeout-ms: {over}")),
+            504,
+            "and no substitute"
+        );
     }
     assert!(
         requests.recv_timeout(Duration::ZERO).is_err(),
@@ -111,6 +122,29 @@ fn the_deadline_covers_the_body() {
     assert_eq!(rest, b"half");
     closes.recv_timeout(PATIENCE).unwrap();
     proxy.metric_becomes(&support::fate_series("deadline_exceeded"), 1.0);
+}
+
+#[test]
+fn an_upload_that_stalls_ends_at_the_deadline() {
+    let (closed, closes) = channel();
+    let closed = Mutex::new(closed);
+    let upstream = Upstream::start(move |stream| {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        let _ = closed.lock().unwrap().send(rest.ends_with(b"half"));
+    });
+    let proxy = Proxy::start(&upstream, |config| {
+        config.routes[0].deadline = SHORT;
+    });
+    let mut client = Client::connect(proxy.address);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf");
+    let response = client.response();
+    assert_eq!(response.status(), 504, "{response:?}");
+    assert!(
+        client.is_closed(),
+        "the rest of the body would be taken for a request"
+    );
+    assert!(closes.recv_timeout(PATIENCE).unwrap());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use evenkeel_core::policy::{Config, Policy, Snapshot};
 
 use crate::attempt::{Attempt, OpenAttempt};
 use crate::clock::Clock;
-use crate::drive::{Drive, Ended, How, Plan};
+use crate::drive::{Drive, Ended, History, How, Plan};
 use crate::error::{CallError, Report};
 use crate::fallback::WithFallback;
 use crate::local;
@@ -227,7 +227,10 @@ impl Dependency {
 
     /// Answers with `fallback` where a call fails through no fault of its caller.
     #[must_use]
-    pub fn with_fallback<FB>(&self, fallback: FB) -> WithFallback<'_, FB> {
+    pub fn with_fallback<T, E, FB>(&self, fallback: FB) -> WithFallback<'_, T, E, FB>
+    where
+        FB: Fn(&CallError<E>) -> Option<T>,
+    {
         WithFallback::new(self, fallback)
     }
 
@@ -260,33 +263,33 @@ impl Dependency {
         &self,
         ended: Ended<Result<T, E>>,
     ) -> Result<(T, Option<OpenAttempt>), CallError<E>> {
-        let Ended { how, mut call, ran } = ended;
-        let mut report = || Report::new(self.0.name.clone(), call.take_failed_attempts(), ran);
-        Err(match how {
-            How::Answered(Ok(value), permit) => {
+        let (how, History { attempts, ran }) = match ended {
+            Ended::Answered(Ok(value), permit) => {
                 return Ok((
                     value,
                     permit.map(|permit| OpenAttempt::new(self.clone(), permit)),
                 ));
             }
+            // Its attempt, if it stays open, is over with this: an error has no body to wait for.
+            Ended::Answered(Err(error), _) => {
+                let report = Report::new(self.0.name.clone(), Vec::new(), Duration::ZERO);
+                return Err(CallError::Operation { error, report });
+            }
+            Ended::Unanswered(how, history) => (how, history),
+        };
+        let report = Report::new(self.0.name.clone(), attempts, ran);
+        Err(match how {
             How::Failed(Some(Ok(value)), _) => return Ok((value, None)),
-            How::Answered(Err(error), _) => CallError::Operation {
-                error,
-                report: report(),
-            },
             How::Failed(Some(Err(error)), reason) => CallError::Operation {
                 error,
-                report: report().stopped(reason),
+                report: report.stopped(reason),
             },
             How::Failed(None, reason) => CallError::AttemptTimedOut {
-                report: report().stopped(reason),
+                report: report.stopped(reason),
             },
-            How::Rejected(rejection) => CallError::Rejected {
-                rejection,
-                report: report(),
-            },
+            How::Rejected(rejection) => CallError::Rejected { rejection, report },
             How::DeadlineExceeded => CallError::DeadlineExceeded {
-                report: report().with_attempt_in_flight(),
+                report: report.with_attempt_in_flight(),
             },
         })
     }

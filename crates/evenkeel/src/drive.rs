@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use evenkeel_core::call::{AttemptPermit, Call, CallHint, Next, Step, StopReason};
+use evenkeel_core::call::{AttemptPermit, AttemptRecord, Call, CallHint, Next, Step, StopReason};
 use evenkeel_core::outcome::Finished;
 use evenkeel_core::rejection::Rejection;
 use evenkeel_core::time::Instant;
@@ -35,19 +35,25 @@ pub(crate) struct Plan {
 }
 
 /// How a call ended.
-pub(crate) struct Ended<R> {
-    pub(crate) how: How<R>,
-    pub(crate) call: Call,
-    pub(crate) ran: Duration,
-}
-
-pub(crate) enum How<R> {
+pub(crate) enum Ended<R> {
     /// With an acceptable answer; its permit is there if the attempt stays open.
     Answered(R, Option<AttemptPermit>),
-    /// With a failed attempt's result; none if that attempt was abandoned.
+    /// Otherwise.
+    Unanswered(How<R>, History),
+}
+
+/// What a call that was not answered leaves to tell.
+pub(crate) enum How<R> {
+    /// A failed attempt's result; none if that attempt was abandoned.
     Failed(Option<R>, StopReason),
     Rejected(Rejection),
     DeadlineExceeded,
+}
+
+/// What happened on the way.
+pub(crate) struct History {
+    pub(crate) attempts: Vec<AttemptRecord>,
+    pub(crate) ran: Duration,
 }
 
 pin_project! {
@@ -148,11 +154,15 @@ where
                     *this.asleep = false;
                     let finished = (this.classify)(&result);
                     if finished.class.is_none() && this.plan.stays_open {
-                        break (How::Answered(result, permit), ended);
+                        *this.live = Live::Over;
+                        return Poll::Ready(Ended::Answered(result, permit));
                     }
                     match report(inner, call, permit, ended, finished) {
                         Next::Wait => *this.last = Some(result),
-                        Next::Done => break (How::Answered(result, None), ended),
+                        Next::Done => {
+                            *this.live = Live::Over;
+                            return Poll::Ready(Ended::Answered(result, None));
+                        }
                         Next::Failed(reason) => break (How::Failed(Some(result), reason), ended),
                     }
                 }
@@ -203,14 +213,15 @@ where
             ready!(fire(this.timer.as_mut(), cx));
             *this.asleep = false;
         };
-        match std::mem::replace(this.live, Live::Over) {
-            Live::Call(call) => Poll::Ready(Ended {
-                how,
-                call,
-                ran: ended.since(*this.began),
-            }),
-            Live::Unborn | Live::Over => Poll::Pending,
+        let mut history = History {
+            attempts: Vec::new(),
+            ran: ended.since(*this.began),
+        };
+        if let Live::Call(call) = this.live {
+            history.attempts = call.take_failed_attempts();
         }
+        *this.live = Live::Over;
+        Poll::Ready(Ended::Unanswered(how, history))
     }
 }
 

@@ -4,6 +4,7 @@
 //! dependency cannot: from a cache, or with a constant. It must not call what has just failed, and whoever
 //! receives its answer must be able to tell: it is labelled, and counted.
 
+use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
 use crate::attempt::Attempt;
@@ -12,9 +13,11 @@ use crate::error::{Blame, CallError};
 
 /// A dependency with something to say where it cannot answer: see [`Dependency::with_fallback`].
 #[derive(Debug)]
-pub struct WithFallback<'a, FB> {
+pub struct WithFallback<'a, T, E, FB> {
     dependency: &'a Dependency,
     fallback: FB,
+    /// Named here so that a closure is understood where it is written, not where it is called.
+    answers: PhantomData<fn(&CallError<E>) -> T>,
 }
 
 /// An answer, and whether it is the real one.
@@ -46,11 +49,15 @@ impl<T, E> Answer<T, E> {
     }
 }
 
-impl<'a, FB> WithFallback<'a, FB> {
+impl<'a, T, E, FB> WithFallback<'a, T, E, FB>
+where
+    FB: Fn(&CallError<E>) -> Option<T>,
+{
     pub(crate) fn new(dependency: &'a Dependency, fallback: FB) -> Self {
         Self {
             dependency,
             fallback,
+            answers: PhantomData,
         }
     }
 
@@ -58,12 +65,12 @@ impl<'a, FB> WithFallback<'a, FB> {
     /// fallback. A fallback that answers `None` has nothing to offer for this error.
     ///
     /// ```
-    /// use evenkeel::{CallError, Dependency, core::policy::Config};
+    /// use evenkeel::{Dependency, core::policy::Config};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let prices = Dependency::new("shop", "prices", Config::default());
     /// let answer = prices
-    ///     .with_fallback(|_: &CallError<&str>| Some(vec![]))
+    ///     .with_fallback(|_| Some(vec![]))
     ///     .call(|_| async { Err::<Vec<u32>, _>("down") })
     ///     .await
     ///     .unwrap();
@@ -77,9 +84,8 @@ impl<'a, FB> WithFallback<'a, FB> {
     ///
     /// # Cancel safety
     /// As [`Dependency::call`].
-    pub async fn call<T, E, F, Fut>(&self, operation: F) -> Result<Answer<T, E>, CallError<E>>
+    pub async fn call<F, Fut>(&self, operation: F) -> Result<Answer<T, E>, CallError<E>>
     where
-        FB: Fn(&CallError<E>) -> Option<T>,
         F: Fn(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {

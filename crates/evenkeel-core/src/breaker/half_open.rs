@@ -6,7 +6,6 @@ use super::word::{Generation, Kind, ProbeTally, Word};
 use super::{Admission, Breaker, Cause, MAX_PROBES, Transition, refused};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
-use crate::stripe::Stripe;
 use crate::sync::{Protocol, exchange};
 use crate::time::Instant;
 
@@ -37,19 +36,13 @@ impl Breaker {
     }
 
     /// Gives a counted probe its lease.
-    pub(super) fn probe(
-        &self,
-        word: Word,
-        now: Instant,
-        stripe: Stripe,
-        attempt_limit: Duration,
-    ) -> Admission {
+    pub(super) fn probe(&self, word: Word, now: Instant, attempt_limit: u64) -> Admission {
         let lease = self
             .0
             .config
             .probes
             .lease
-            .min(attempt_limit)
+            .min(Duration::from_nanos(attempt_limit))
             .min(self.open_interval(word));
         // At least a millisecond, the clock's step: a lease must not expire as it begins.
         let expiry = now + lease.max(Duration::from_millis(1));
@@ -57,7 +50,6 @@ impl Breaker {
         Admission {
             generation,
             lease: self.0.leases.take(generation, expiry),
-            stripe,
         }
     }
 

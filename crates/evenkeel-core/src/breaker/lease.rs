@@ -5,6 +5,8 @@
 //! a generation and an expiry. Whoever empties the slot, the probe that reports or a later caller who
 //! finds it expired, reports it, and there is one such by the exchange.
 
+use core::num::NonZeroU64;
+
 use super::MAX_PROBES;
 use super::word::{Generation, millis};
 use crate::sync::{AtomicU64, Ordering, Protocol, exchange};
@@ -13,18 +15,31 @@ use crate::time::Instant;
 const FREE: u64 = 0;
 const TAKEN: u64 = 1 << 63;
 const GENERATION_SHIFT: u32 = 48;
-const EXPIRY_MASK: u64 = (1 << GENERATION_SHIFT) - 1;
+const SLOT_SHIFT: u32 = 44;
+/// Milliseconds: they last for five centuries.
+const EXPIRY_MASK: u64 = (1 << SLOT_SHIFT) - 1;
 
 #[derive(Debug)]
 pub(super) struct Leases {
     slots: [AtomicU64; MAX_PROBES as usize],
 }
 
-/// A place among the probes; its value never recurs while it can still be mistaken for another.
+/// What a slot holds: that it is taken, by which generation, which slot it is, and until when. It never
+/// recurs while it can still be mistaken for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lease {
-    slot: u8,
-    value: u64,
+pub(super) struct Lease(NonZeroU64);
+
+impl Lease {
+    fn new(generation: Generation, slot: u8, expiry: Instant) -> Option<Self> {
+        let expiry = millis(expiry) & EXPIRY_MASK;
+        let slot = u64::from(slot) << SLOT_SHIFT;
+        NonZeroU64::new(TAKEN | u64::from(generation.0) << GENERATION_SHIFT | slot | expiry)
+            .map(Self)
+    }
+
+    const fn slot(self) -> usize {
+        (self.0.get() >> SLOT_SHIFT & 0xF) as usize
+    }
 }
 
 impl Leases {
@@ -40,15 +55,14 @@ impl Leases {
     /// means that this generation is over. A free slot exists as long as it is not: the word counts at
     /// most as many probes as there are slots, and a slot is emptied before it is counted down.
     pub(super) fn take(&self, generation: Generation, expiry: Instant) -> Option<Lease> {
-        let value =
-            TAKEN | u64::from(generation.0) << GENERATION_SHIFT | (millis(expiry) & EXPIRY_MASK);
         loop {
             let mut all_later = true;
             for (place, slot) in (0_u8..).zip(&self.slots) {
                 let held = slot.load(Ordering::Relaxed);
                 let free = held == FREE || holder(held).is_before(generation);
-                if free && exchange(Protocol::Breaker, slot, held, value).is_ok() {
-                    return Some(Lease { slot: place, value });
+                let lease = Lease::new(generation, place, expiry)?;
+                if free && exchange(Protocol::Breaker, slot, held, lease.0.get()).is_ok() {
+                    return Some(lease);
                 }
                 all_later &= !free && holder(held) != generation;
             }
@@ -60,13 +74,8 @@ impl Leases {
 
     /// Gives a lease back; false if it had been revoked.
     pub(super) fn release(&self, lease: Lease) -> bool {
-        exchange(
-            Protocol::Breaker,
-            &self.slots[usize::from(lease.slot)],
-            lease.value,
-            FREE,
-        )
-        .is_ok()
+        let slot = &self.slots[lease.slot()];
+        exchange(Protocol::Breaker, slot, lease.0.get(), FREE).is_ok()
     }
 
     /// Revokes one expired lease of `generation`, if there is one.

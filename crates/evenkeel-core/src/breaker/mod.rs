@@ -102,7 +102,6 @@ struct Shared {
 pub(crate) struct Admission {
     generation: Generation,
     lease: Option<Lease>,
-    stripe: Stripe,
 }
 
 /// The right to one attempt. Report its outcome with [`Permit::finish`]; dropped, it hands its place back
@@ -118,7 +117,8 @@ impl Permit {
     /// Reports how the attempt ended; answers the transition that this made, if it made one.
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
         let admission = self.admission.take()?;
-        self.breaker.settle(admission, now, outcome)
+        self.breaker
+            .settle(Stripe::default(), admission, now, outcome)
     }
 
     /// Whether this is a probe, let through while half-open.
@@ -133,8 +133,12 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(admission) = self.admission.take() {
             // An ignored outcome moves nothing that needs the time.
-            self.breaker
-                .settle(admission, Instant::ZERO, Outcome::Ignored);
+            self.breaker.settle(
+                Stripe::default(),
+                admission,
+                Instant::ZERO,
+                Outcome::Ignored,
+            );
         }
     }
 }
@@ -165,7 +169,7 @@ impl Breaker {
     /// # Errors
     /// [`Reason::BreakerOpen`], with the time after which asking again is worth it.
     pub fn try_acquire(&self, now: Instant, dice: &mut Entropy) -> Result<Permit, Rejection> {
-        let (admitted, _) = self.admit(now, Stripe::default(), dice, Duration::MAX);
+        let (admitted, _) = self.admit(now, dice, u64::MAX);
         Ok(Permit {
             breaker: self.clone(),
             admission: Some(admitted?),
@@ -215,14 +219,13 @@ impl Breaker {
     }
 
     /// Admits an attempt or refuses it; either may have moved the circuit. A probe's lease is held to
-    /// `attempt_limit`.
+    /// `attempt_limit`, in nanoseconds.
     #[inline]
     pub(crate) fn admit(
         &self,
         now: Instant,
-        stripe: Stripe,
         dice: &mut Entropy,
-        attempt_limit: Duration,
+        attempt_limit: u64,
     ) -> (Result<Admission, Rejection>, Option<Transition>) {
         let word = self.word();
         if word.kind() == Kind::Closed {
@@ -230,21 +233,19 @@ impl Breaker {
                 Ok(Admission {
                     generation: word.generation(),
                     lease: None,
-                    stripe,
                 }),
                 None,
             );
         }
-        self.admit_unless_healthy(now, stripe, dice, attempt_limit)
+        self.admit_unless_healthy(now, dice, attempt_limit)
     }
 
     #[cold]
     fn admit_unless_healthy(
         &self,
         now: Instant,
-        stripe: Stripe,
         dice: &mut Entropy,
-        attempt_limit: Duration,
+        attempt_limit: u64,
     ) -> (Result<Admission, Rejection>, Option<Transition>) {
         let mut moved = None;
         loop {
@@ -253,9 +254,8 @@ impl Breaker {
                 Kind::Closed => Ok(Admission {
                     generation: word.generation(),
                     lease: None,
-                    stripe,
                 }),
-                Kind::Ramping => match self.admit_ramping(word, now, stripe, dice) {
+                Kind::Ramping => match self.admit_ramping(word, now, dice) {
                     Some(admitted) => admitted,
                     None => continue,
                 },
@@ -276,7 +276,7 @@ impl Breaker {
                         continue;
                     };
                     moved = Some(transition);
-                    Ok(self.probe(half_open, now, stripe, attempt_limit))
+                    Ok(self.probe(half_open, now, attempt_limit))
                 }
                 Kind::HalfOpen => {
                     if self.0.leases.revoke_expired(word.generation(), now) {
@@ -286,7 +286,7 @@ impl Breaker {
                         continue;
                     }
                     match self.admit_probe(word, now) {
-                        Some(Ok(counted)) => Ok(self.probe(counted, now, stripe, attempt_limit)),
+                        Some(Ok(counted)) => Ok(self.probe(counted, now, attempt_limit)),
                         Some(Err(rejection)) => Err(rejection),
                         None => continue,
                     }
@@ -296,10 +296,11 @@ impl Breaker {
         }
     }
 
-    /// Takes back what [`Breaker::admit`] gave, with what became of it.
+    /// Takes back what [`Breaker::admit`] gave, with what became of it; counts on `stripe`.
     #[inline]
     pub(crate) fn settle(
         &self,
+        stripe: Stripe,
         admission: Admission,
         now: Instant,
         outcome: Outcome,
@@ -315,9 +316,7 @@ impl Breaker {
         if outcome == Outcome::Ignored || word.generation() != admission.generation {
             return None;
         }
-        self.0
-            .window
-            .record(admission.stripe, now, outcome.is_bad());
+        self.0.window.record(stripe, now, outcome.is_bad());
         if outcome.is_bad() {
             return self.count_failure(admission.generation, now);
         }
@@ -427,7 +426,6 @@ impl Breaker {
         &self,
         word: Word,
         now: Instant,
-        stripe: Stripe,
         dice: &mut Entropy,
     ) -> Option<Result<Admission, Rejection>> {
         let ramp = self.0.config.ramp;
@@ -441,7 +439,6 @@ impl Breaker {
         Some(Ok(Admission {
             generation: word.generation(),
             lease: None,
-            stripe,
         }))
     }
 }

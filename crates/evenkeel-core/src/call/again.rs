@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::{Call, StopReason};
+use super::{Call, History, StopReason};
 use crate::budget::{Cost, Withdrawal};
 use crate::outcome::{Class, Finished, Outcome};
 use crate::ratio::Ratio;
@@ -21,6 +21,7 @@ impl Call {
     /// the budget last, since asking it takes from it.
     pub(super) fn plan_retry(
         &mut self,
+        history: &mut History,
         now: Instant,
         finished: Finished,
         class: Class,
@@ -45,7 +46,7 @@ impl Call {
         if self.attempts >= retry.max_attempts.get() {
             return Err(StopReason::AttemptsExhausted);
         }
-        let delay = self.delay(retry, finished, class)?;
+        let delay = self.delay(history, retry, finished, class)?;
         let resume = now + delay;
         if self.deadline.has_passed(resume) {
             return Err(StopReason::DeadlineTooClose);
@@ -74,6 +75,7 @@ impl Call {
 
     fn delay(
         &mut self,
+        history: &mut History,
         retry: &Config,
         finished: Finished,
         class: Class,
@@ -81,8 +83,10 @@ impl Call {
         let own = match class {
             // It never left: another connection may serve it at once. A second time, something is wrong.
             Class::NotSent if self.attempts == 1 => Duration::ZERO,
-            Class::Rejected => self.throttled.next_delay(&retry.throttled, &mut self.dice),
-            _ => self.backoff.next_delay(&retry.backoff, &mut self.dice),
+            Class::Rejected => history
+                .throttled
+                .next_delay(&retry.throttled, &mut self.dice),
+            _ => history.backoff.next_delay(&retry.backoff, &mut self.dice),
         };
         let Some(wish) = finished.retry_after else {
             return Ok(own);

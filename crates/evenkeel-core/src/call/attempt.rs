@@ -8,7 +8,7 @@ use crate::breaker::{Admission, Transition};
 use crate::budget::Withdrawal;
 use crate::counter::Event;
 use crate::outcome::{Class, Outcome};
-use crate::policy::Local;
+use crate::policy::live::Local;
 use crate::stripe::Padded;
 use crate::time::Instant;
 
@@ -45,12 +45,12 @@ pub struct AttemptPermit {
     pub(super) started: Instant,
     /// When the attempt is to be abandoned, unless its answer was accepted.
     pub(super) due: Instant,
-    /// Abandoned after this much time, it was the dependency that was slow.
-    pub(super) blame_after: Duration,
+    /// Abandoned after this many nanoseconds, it was the dependency that was slow.
+    pub(super) blame_after: u64,
     pub(super) admission: Option<Admission>,
     pub(super) holds_slot: bool,
-    /// Held for its place among the concurrent extras.
-    pub(super) withdrawal: Option<Withdrawal>,
+    /// Held for its place among the concurrent extras. On the heap, for the first attempt has none.
+    pub(super) withdrawal: Option<Box<Withdrawal>>,
     pub(super) ended: bool,
 }
 
@@ -93,7 +93,7 @@ impl AttemptPermit {
     pub fn outcome_if_abandoned(&self, now: Instant, unwinding: bool) -> Outcome {
         if unwinding {
             Outcome::Failure
-        } else if now.since(self.started) >= self.blame_after {
+        } else if now.nanos_since(self.started) >= self.blame_after {
             Outcome::Overload
         } else {
             Outcome::Ignored
@@ -114,7 +114,7 @@ impl AttemptPermit {
             bulkhead.release();
         }
         let (breaker, admission) = (shared.breaker.as_ref()?, self.admission.take()?);
-        breaker.settle(admission, now, outcome)
+        breaker.settle(self.local.stripe, admission, now, outcome)
     }
 }
 

@@ -43,14 +43,15 @@ use crate::counter::Event;
 use crate::deadline::Deadline;
 use crate::entropy::Entropy;
 use crate::outcome::{Class, Finished, Outcome};
-use crate::policy::{Config, Local, Shared};
+use crate::policy::live::{Local, Shared};
 use crate::rejection::{Reason, Rejection};
 pub use crate::stop::StopReason;
 use crate::stripe::{Padded, Stripe};
 use crate::time::Instant;
 
-/// An attempt that was abandoned after this long was slow by any measure, whatever its own timeout.
-const SLOW: Duration = Duration::from_secs(1);
+/// An attempt that was abandoned after a second, in nanoseconds, was slow by any measure, whatever its own
+/// timeout.
+const SLOW: u64 = 1_000_000_000;
 
 /// What a call brings with it.
 #[derive(Debug, Clone, Copy)]
@@ -131,34 +132,39 @@ pub struct Call {
     deadline: Deadline,
     idempotent: bool,
     replayable: bool,
+    attempts: u32,
     dice: Entropy,
+    phase: Phase,
+    transition: Option<Transition>,
+    /// Made when an attempt fails: a call that succeeds at once never has one.
+    history: Option<Box<History>>,
+}
+
+/// What a call remembers of its failed attempts.
+#[derive(Debug, Default)]
+struct History {
+    failed: Vec<AttemptRecord>,
     backoff: Backoff,
     throttled: Backoff,
-    attempts: u32,
+    /// The wait before the present attempt.
     waited: Duration,
-    phase: Phase,
-    failed: Vec<AttemptRecord>,
-    transition: Option<Transition>,
+    /// The right to the attempt that is waited for.
+    withdrawal: Option<Box<Withdrawal>>,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// An attempt may start; a retry brings its withdrawal.
-    Ready(Option<Withdrawal>),
-    Queued {
-        ticket: Ticket,
-        until: Instant,
-        withdrawal: Option<Withdrawal>,
-    },
-    Running {
-        id: AttemptId,
-        due: Instant,
-    },
-    BackingOff {
-        until: Instant,
-        withdrawal: Option<Withdrawal>,
-    },
+    Ready,
+    Queued(Box<Queued>),
+    Running { id: AttemptId, due: Instant },
+    BackingOff { until: Instant },
     Over(End),
+}
+
+#[derive(Debug)]
+struct Queued {
+    ticket: Ticket,
+    until: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -172,20 +178,17 @@ enum End {
 impl Call {
     #[inline]
     pub(crate) fn new(local: Arc<Padded<Local>>, now: Instant, hint: CallHint) -> Self {
-        let own = Deadline::after(now, local.shared.config.deadline);
+        let own = Deadline::after_nanos(now, local.shared.deadline);
         Self {
             local,
             deadline: own.tightened(hint.deadline),
             idempotent: hint.idempotent,
             replayable: hint.replayable,
-            dice: Entropy::new(hint.seed),
-            backoff: Backoff::new(),
-            throttled: Backoff::new(),
             attempts: 0,
-            waited: Duration::ZERO,
-            phase: Phase::Ready(None),
-            failed: Vec::new(),
+            dice: Entropy::new(hint.seed),
+            phase: Phase::Ready,
             transition: None,
+            history: None,
         }
     }
 
@@ -193,7 +196,7 @@ impl Call {
     #[inline]
     pub fn poll(&mut self, now: Instant) -> Step {
         match &self.phase {
-            Phase::Ready(_) => self.start(now, false),
+            Phase::Ready => self.start(now, false),
             Phase::Running { id, due } => {
                 if self.deadline.has_passed(now) {
                     self.count(Event::DEADLINE_EXCEEDED);
@@ -204,9 +207,9 @@ impl Call {
                     Step::WaitUntil((*due).min(self.deadline.at()))
                 }
             }
-            Phase::BackingOff { until, .. } if now < *until => Step::WaitUntil(*until),
+            Phase::BackingOff { until } if now < *until => Step::WaitUntil(*until),
             Phase::BackingOff { .. } => self.start(now, false),
-            Phase::Queued { .. } => self.poll_queue(now),
+            Phase::Queued(_) => self.poll_queue(now),
             Phase::Over(end) => step_of(*end),
         }
     }
@@ -240,8 +243,8 @@ impl Call {
     /// Wakes `waker` when a slot is this call's. Only while [`Step::AwaitSlot`] is the step; set it before
     /// polling again, so that a turn that comes in between is not missed.
     pub fn wake_by(&mut self, waker: &Waker) {
-        if let Phase::Queued { ticket, .. } = &mut self.phase {
-            ticket.wake_by(waker);
+        if let Phase::Queued(queued) = &mut self.phase {
+            queued.ticket.wake_by(waker);
         }
     }
 
@@ -254,13 +257,16 @@ impl Call {
     /// The failed attempts so far, in order.
     #[must_use]
     pub fn failed_attempts(&self) -> &[AttemptRecord] {
-        &self.failed
+        self.history.as_ref().map_or(&[], |history| &history.failed)
     }
 
     /// The same, taken out of the call.
     #[must_use]
     pub fn take_failed_attempts(&mut self) -> Vec<AttemptRecord> {
-        core::mem::take(&mut self.failed)
+        self.history
+            .as_mut()
+            .map(|history| core::mem::take(&mut history.failed))
+            .unwrap_or_default()
     }
 
     /// The last transition of the breaker that this call made and nobody has taken yet.
@@ -272,32 +278,29 @@ impl Call {
         &self.local.shared
     }
 
-    fn config(&self) -> &Config {
-        &self.shared().config
-    }
-
     fn count(&self, event: Event) {
         self.shared().counts.of(self.local.stripe).add(event);
     }
 
     fn over(&mut self, end: End) -> Step {
         self.phase = Phase::Over(end);
+        // The right to an attempt that will not be made.
+        drop(self.take_withdrawal());
         step_of(end)
     }
 
     /// Walks an attempt through the bounds. With `holds_slot`, the bulkhead has been passed.
     #[inline]
     fn start(&mut self, now: Instant, holds_slot: bool) -> Step {
-        let remaining = self.deadline.remaining(now);
-        if remaining.is_zero() {
+        let remaining = self.deadline.at().nanos_since(now);
+        if remaining == 0 {
             return self.refuse(Rejection::new(Reason::DeadlineTooClose), holds_slot);
         }
-        let timeout = self.config().attempt_timeout.unwrap_or(Duration::MAX);
         let (local, mut admission) = (Arc::clone(&self.local), None);
         let shared = &local.shared;
+        let timeout = shared.attempt_timeout;
         if let Some(breaker) = &shared.breaker {
-            let (admitted, transition) =
-                breaker.admit(now, local.stripe, &mut self.dice, timeout.min(remaining));
+            let (admitted, transition) = breaker.admit(now, &mut self.dice, timeout.min(remaining));
             self.transition = transition.or(self.transition);
             match admitted {
                 Ok(admitted) => admission = Some(admitted),
@@ -310,17 +313,17 @@ impl Call {
         {
             // What was admitted was not attempted: a probe's place is free again.
             if let (Some(breaker), Some(admission)) = (&shared.breaker, admission) {
-                breaker.settle(admission, now, Outcome::Ignored);
+                breaker.settle(local.stripe, admission, now, Outcome::Ignored);
             }
             return match bulkhead.enqueue(now) {
                 Ok(ticket) => {
-                    let until = now + bulkhead.config().wait_within(remaining);
-                    let withdrawal = self.take_withdrawal();
-                    self.phase = Phase::Queued {
+                    let wait = bulkhead
+                        .config()
+                        .wait_within(Duration::from_nanos(remaining));
+                    self.phase = Phase::Queued(Box::new(Queued {
                         ticket,
-                        until,
-                        withdrawal,
-                    };
+                        until: now + wait,
+                    }));
                     self.poll_queue(now)
                 }
                 Err(rejection) => self.refuse(rejection, false),
@@ -341,12 +344,12 @@ impl Call {
             budget.deposit(local.stripe, now);
         }
         let id = AttemptId(self.attempts);
-        let due = now + timeout;
+        let due = now.plus_nanos(timeout);
         self.phase = Phase::Running { id, due };
         let whole_deadline = if first && !self.deadline.is_brought() {
             remaining
         } else {
-            Duration::MAX
+            u64::MAX
         };
         Step::Attempt(AttemptPermit {
             id,
@@ -363,11 +366,11 @@ impl Call {
 
     #[cold]
     fn poll_queue(&mut self, now: Instant) -> Step {
-        let Phase::Queued { ticket, until, .. } = &mut self.phase else {
+        let Phase::Queued(queued) = &mut self.phase else {
             return Step::WaitUntil(now);
         };
-        let until = *until;
-        if ticket.fetch() {
+        let until = queued.until;
+        if queued.ticket.fetch() {
             return self.start(now, true);
         }
         if now >= until {
@@ -376,13 +379,10 @@ impl Call {
         Step::AwaitSlot { until }
     }
 
-    fn take_withdrawal(&mut self) -> Option<Withdrawal> {
-        match &mut self.phase {
-            Phase::Ready(withdrawal)
-            | Phase::Queued { withdrawal, .. }
-            | Phase::BackingOff { withdrawal, .. } => withdrawal.take(),
-            Phase::Running { .. } | Phase::Over(_) => None,
-        }
+    fn take_withdrawal(&mut self) -> Option<Box<Withdrawal>> {
+        self.history
+            .as_mut()
+            .and_then(|history| history.withdrawal.take())
     }
 
     #[cold]
@@ -407,24 +407,23 @@ impl Call {
         finished: Finished,
         class: Class,
     ) -> Next {
-        self.failed.push(AttemptRecord {
+        let mut history = self.history.take().unwrap_or_default();
+        history.failed.push(AttemptRecord {
             id: attempt.id,
             outcome: finished.outcome,
             class,
-            waited: self.waited,
+            waited: history.waited,
             ran: now.since(attempt.started),
             retry_after: finished.retry_after,
         });
         if let (Some(breaker), Some(wait)) = (&self.shared().breaker, finished.retry_after) {
             breaker.hold(now, wait);
         }
-        match self.plan_retry(now, finished, class) {
+        let next = match self.plan_retry(&mut history, now, finished, class) {
             Ok((delay, withdrawal)) => {
-                self.waited = delay;
-                self.phase = Phase::BackingOff {
-                    until: now + delay,
-                    withdrawal,
-                };
+                history.waited = delay;
+                history.withdrawal = withdrawal.map(Box::new);
+                self.phase = Phase::BackingOff { until: now + delay };
                 Next::Wait
             }
             Err(reason) => {
@@ -432,7 +431,9 @@ impl Call {
                 self.phase = Phase::Over(End::GaveUp(reason));
                 Next::Failed(reason)
             }
-        }
+        };
+        self.history = Some(history);
+        next
     }
 }
 

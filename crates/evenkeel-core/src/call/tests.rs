@@ -1,6 +1,6 @@
 use super::*;
 use crate::bulkhead;
-use crate::policy::Policy;
+use crate::policy::{Config, Policy};
 use crate::ratio::Ratio;
 use crate::{breaker, budget, retry};
 use core::num::NonZeroU32;

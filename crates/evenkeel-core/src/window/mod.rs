@@ -4,8 +4,13 @@
 //! more the busier the service is. The windows here are rings of ten slices: a sample is one addition, an
 //! answer is one pass over the ring, and time only moves them forward.
 
+mod ewma;
+pub(crate) mod histogram;
+mod quantile;
 mod ratio;
 
+pub use ewma::Ewma;
+pub use quantile::{QuantileConfig, QuantileWindow, Quantiles};
 pub(crate) use ratio::RatioWindow;
 
 /// A window is its current slice and the nine before it.

@@ -18,6 +18,10 @@ use crate::load::{Arrivals, Generator, Record};
 /// How often pool and breaker are looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How many looks in a row may be missed: one is a machine that is busy, so many are a process that
+/// is gone.
+const MOST_MISSED: u32 = 20;
+
 /// Between the start of the processes and the first page.
 const LEAD: Duration = Duration::from_millis(100);
 
@@ -145,14 +149,22 @@ impl Scene<'_> {
         let end = start + Duration::from_secs(self.story.phases.total().into());
         let mut look = interval_at(start, LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut missed = 0;
         while look.tick().await < end {
-            let (pool, breaker) = tokio::try_join!(self.stage.pool(), self.stage.breaker())?;
-            let moment = Moment {
-                at_s: start.elapsed().as_secs_f64(),
-                pool,
-                breaker,
-            };
-            self.with(|seen| seen.moments.push(moment));
+            match tokio::try_join!(self.stage.pool(), self.stage.breaker()) {
+                Ok((pool, breaker)) => {
+                    missed = 0;
+                    let at_s = start.elapsed().as_secs_f64();
+                    let moment = Moment {
+                        at_s,
+                        pool,
+                        breaker,
+                    };
+                    self.with(|seen| seen.moments.push(moment));
+                }
+                Err(_) if missed < MOST_MISSED => missed += 1,
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ type Change = fn(&mut Run);
 
 #[test]
 fn each_threshold_fails_alone_when_its_figure_is_passed() {
-    let cases: [(&str, Side, Change); 8] = [
+    let cases: [(&str, Side, Change); 9] = [
         ("protected_success", Side::Protected, |run| {
             fault(run).success_share = 0.9989;
         }),
@@ -66,6 +66,9 @@ fn each_threshold_fails_alone_when_its_figure_is_passed() {
         }),
         ("unprotected_steady_before", Side::Unprotected, |run| {
             run.phases[1].success_share = 0.98;
+        }),
+        ("protected_steady_before", Side::Protected, |run| {
+            run.phases[1].summary.corrected.p99_ms = 50.1;
         }),
         ("protected_fault_took_effect", Side::Protected, |run| {
             run.slow_calls.as_mut().unwrap().total = 0;
@@ -97,6 +100,20 @@ fn a_recovery_that_was_not_seen_to_last_is_not_judged_and_not_passed() {
     });
     assert_eq!(verdict(&outcome, "protected_recovery"), Verdict::NotJudged);
     assert!(!outcome.passed);
+}
+
+#[test]
+fn a_failure_on_a_busy_machine_is_doubted_aloud_and_no_other_is() {
+    let busy = with(Side::Protected, |run| {
+        run.pace.kept = false;
+    });
+    assert!(busy.to_string().contains("The machine was too busy"));
+    assert!(busy.html().unwrap().contains("The machine was too busy"));
+    let failed = with(Side::Protected, |run| {
+        fault(run).success_share = 0.5;
+    });
+    assert!(!failed.passed);
+    assert_eq!(failed.doubt(), None);
 }
 
 #[test]

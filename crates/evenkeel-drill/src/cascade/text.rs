@@ -5,7 +5,7 @@ use std::fmt;
 use evenkeel_report::{Column, Table};
 
 use super::outcome::Outcome;
-use super::{Side, figures};
+use super::{Side, Threshold, figures};
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,6 +29,9 @@ impl fmt::Display for Outcome {
             writeln!(f, "{}", self.judgement())?;
             let verdict = if self.passed { "PASSED" } else { "FAILED" };
             writeln!(f, "{verdict}: {}", self.headline())?;
+            if let Some(doubt) = self.doubt() {
+                writeln!(f, "{doubt}")?;
+            }
         }
         Ok(())
     }
@@ -44,6 +47,16 @@ impl Outcome {
             super::SLOW.as_secs_f64(),
             figures::share_during_fault(self, Side::Unprotected),
             figures::share_during_fault(self, Side::Protected)
+        )
+    }
+
+    /// Why the figures may not be the page's, if there is a reason.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&'static str> {
+        let doubtful = self.thresholds.iter().any(Threshold::blames_the_machine);
+        doubtful.then_some(
+            "The machine was too busy for a drill, so its figures are not the page's: hold it again \
+             when nothing else runs here.",
         )
     }
 

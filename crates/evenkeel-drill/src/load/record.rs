@@ -11,9 +11,10 @@ use serde::Serialize;
 /// generator gives up before.
 pub const LATENCY_CEILING: Duration = Duration::from_secs(60);
 
-/// The 99th percentile of the lag between intended and real sending from which on the generator,
-/// not the service, would be what was measured.
-pub const PACE_LIMIT: Duration = Duration::from_millis(20);
+/// The 99th percentile of the lag between intended and real sending above which the generator, and
+/// no longer the service, is what was measured. The corrected column charges the lag to the
+/// service, so below this limit it makes figures a little worse, never better.
+pub const PACE_LIMIT: Duration = Duration::from_millis(50);
 
 /// Significant decimal digits of the histograms of a phase and of a second.
 const PHASE_DIGITS: u8 = 3;
@@ -471,7 +472,7 @@ mod tests {
     #[test]
     fn a_generator_that_falls_behind_says_so() {
         assert!(record(&[sample(0, 1, 2, Answer::Full)]).pace().kept);
-        assert!(!record(&[sample(0, 30, 31, Answer::Full)]).pace().kept);
+        assert!(!record(&[sample(0, 60, 61, Answer::Full)]).pace().kept);
         let record = record(&[]);
         record.offer(Duration::ZERO);
         record.not_sent(Duration::ZERO);

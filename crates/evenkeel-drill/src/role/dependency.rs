@@ -11,6 +11,7 @@
 //! | `POST /control/repair` | calls that arrive from now on take their drawn latency again |
 //! | `GET /control/calls` | [`Calls`]: how many calls arrived, and how many while it was slow |
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +24,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{answer, json, query_number, serve};
+use super::{answer, json, lifeline, query_number, serve};
 use crate::draw;
 
 /// Seconds that are counted one by one while slow; calls after that count for the last.
@@ -80,13 +81,21 @@ struct Service {
 /// Serves the dependency until the lifeline closes.
 ///
 /// # Errors
-/// If no port of loopback can be bound.
+/// If no port of loopback can be bound, or the lifeline cannot be watched.
 pub async fn run(what: Dependency, announce: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    run_until(what, announce, lifeline()?).await
+}
+
+pub(super) async fn run_until(
+    what: Dependency,
+    announce: impl FnOnce(SocketAddr),
+    closed: impl Future,
+) -> io::Result<()> {
     let service = Arc::new(Service {
         what,
         state: Mutex::default(),
     });
-    serve(announce, move |request| {
+    serve(announce, closed, move |request| {
         let service = Arc::clone(&service);
         async move { service.handle(&request).await }
     })

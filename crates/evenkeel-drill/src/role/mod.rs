@@ -33,14 +33,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// Serves HTTP/1.1 on a free port of loopback until the lifeline closes.
-async fn serve<H, F>(announce: impl FnOnce(SocketAddr), handler: H) -> io::Result<()>
+/// Serves HTTP/1.1 on a free port of loopback until `closed` resolves.
+async fn serve<H, F>(
+    announce: impl FnOnce(SocketAddr),
+    closed: impl Future,
+    handler: H,
+) -> io::Result<()>
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send,
 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let mut closed = pin!(lifeline()?);
+    let mut closed = pin!(closed);
     announce(listener.local_addr()?);
     loop {
         let accepted = tokio::select! {
@@ -105,3 +109,6 @@ fn query_number(request: &Request<Incoming>, field: &str) -> Option<u64> {
         .find(|(name, _)| *name == field)
         .and_then(|(_, value)| value.parse().ok())
 }
+
+#[cfg(test)]
+mod tests;

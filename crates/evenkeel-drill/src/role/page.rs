@@ -12,6 +12,7 @@
 //!
 //! `GET /control/pool` tells [`Pool`]: the pool is where a cascade is seen first.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::{answer, json, serve};
+use super::{answer, json, lifeline, serve};
 use crate::load::LATENCY_CEILING;
 
 /// The header by which an answer says that it came from a fallback.
@@ -98,8 +99,16 @@ enum Failed {
 /// Serves the page until the lifeline closes.
 ///
 /// # Errors
-/// If no port of loopback can be bound.
+/// If no port of loopback can be bound, or the lifeline cannot be watched.
 pub async fn run(what: Page, announce: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    run_until(what, announce, lifeline()?).await
+}
+
+pub(super) async fn run_until(
+    what: Page,
+    announce: impl FnOnce(SocketAddr),
+    closed: impl Future,
+) -> io::Result<()> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let http = Client::builder(TokioExecutor::new())
@@ -116,7 +125,7 @@ pub async fn run(what: Page, announce: impl FnOnce(SocketAddr)) -> io::Result<()
         failed: AtomicU64::new(0),
         inventory: Mutex::new(inventory),
     });
-    serve(announce, move |request| {
+    serve(announce, closed, move |request| {
         let service = Arc::clone(&service);
         async move { service.handle(&request).await }
     })

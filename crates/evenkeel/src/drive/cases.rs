@@ -201,22 +201,10 @@ async fn play_call(stage: Stage, script: ScriptedCall, seed: u64) {
     std::mem::forget(panicked);
     let how = match ended {
         None => "dropped".to_owned(),
-        Some(Ended {
-            how: How::Answered(..),
-            ..
-        }) => "ok".to_owned(),
-        Some(Ended {
-            how: How::Failed(_, reason),
-            ..
-        }) => case::stopped(reason),
-        Some(Ended {
-            how: How::Rejected(rejection),
-            ..
-        }) => case::rejected(&rejection),
-        Some(Ended {
-            how: How::DeadlineExceeded,
-            ..
-        }) => "deadline exceeded".to_owned(),
+        Some(Ended::Answered(..)) => "ok".to_owned(),
+        Some(Ended::Unanswered(How::Failed(_, reason), _)) => case::stopped(reason),
+        Some(Ended::Unanswered(How::Rejected(rejection), _)) => case::rejected(&rejection),
+        Some(Ended::Unanswered(How::DeadlineExceeded, _)) => "deadline exceeded".to_owned(),
     };
     stage.say(&script.name, how);
 }

@@ -15,54 +15,19 @@
 //! shared by all calls; [`Policy::begin`] hands out a [`Call`], the machine that walks one call through
 //! the order above.
 
-use core::time::Duration;
+mod config;
+pub(crate) mod live;
+
 use std::sync::Arc;
 
-use crate::breaker::{self, Breaker};
-use crate::budget::{self, Budget};
-use crate::bulkhead::{self, Bulkhead};
+pub use config::Config;
+use live::{Local, Shared};
+
 use crate::call::{Call, CallHint};
-use crate::counter::{Counts, Tally};
-use crate::retry;
-use crate::stripe::{Padded, Stripe, Striped};
+use crate::counter::Tally;
+use crate::stripe::{Padded, Stripe};
 use crate::time::Instant;
-
-/// The bounds of every call to one dependency. An absent section means that this bound is off.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Config {
-    /// A call completes or gets a definite error within this. A caller with less time left brings its own,
-    /// tighter deadline. Default 30 s.
-    pub deadline: Duration,
-    /// One attempt may take this long. None: as long as the deadline leaves.
-    pub attempt_timeout: Option<Duration>,
-    /// Whether and how failed attempts are repeated.
-    pub retry: Option<retry::Config>,
-    /// When the dependency is left alone.
-    pub breaker: Option<breaker::Config>,
-    /// How many attempts may be in flight.
-    pub bulkhead: Option<bulkhead::Config>,
-}
-
-impl Config {
-    /// Calls that take `deadline` at most, with no other bound.
-    #[must_use]
-    pub const fn new(deadline: Duration) -> Self {
-        Self {
-            deadline,
-            attempt_timeout: None,
-            retry: None,
-            breaker: None,
-            bulkhead: None,
-        }
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::new(Duration::from_secs(30))
-    }
-}
+use crate::{breaker, budget, bulkhead};
 
 /// The live bounds of one dependency. Cheap to clone; clones are one policy.
 ///
@@ -81,23 +46,6 @@ impl Default for Config {
 #[derive(Debug, Clone)]
 pub struct Policy {
     stripes: Arc<[Arc<Padded<Local>>]>,
-}
-
-/// A stripe's view of a policy. Its reference count lies on lines of its own, inside the `Arc`: a call
-/// that clones it meets no other thread.
-#[derive(Debug)]
-pub(crate) struct Local {
-    pub(crate) stripe: Stripe,
-    pub(crate) shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    pub(crate) counts: Striped<Counts>,
-    pub(crate) breaker: Option<Breaker>,
-    pub(crate) bulkhead: Option<Bulkhead>,
-    pub(crate) budget: Option<Budget>,
 }
 
 /// What a policy shows of itself.
@@ -120,17 +68,7 @@ impl Policy {
     #[must_use]
     pub fn new(config: Config, identity: &str, stripes: usize) -> Self {
         let stripes = stripes.clamp(1, 1 << 10).next_power_of_two();
-        let budget = config.retry.as_ref().and_then(|retry| retry.budget.clone());
-        let shared = Arc::new(Shared {
-            breaker: config
-                .breaker
-                .clone()
-                .map(|breaker| Breaker::new(breaker, identity, stripes)),
-            bulkhead: config.bulkhead.clone().map(Bulkhead::new),
-            budget: budget.map(|budget| Budget::new(budget, stripes)),
-            counts: Striped::new(stripes, Counts::new),
-            config,
-        });
+        let shared = Arc::new(Shared::new(config, identity, stripes));
         let local = |stripe| {
             Arc::new(Padded(Local {
                 stripe: Stripe(stripe),
@@ -170,11 +108,5 @@ impl Policy {
                 .map(|bulkhead| bulkhead.snapshot(now)),
             budget: shared.budget.as_ref().map(|budget| budget.snapshot(now)),
         }
-    }
-}
-
-impl Shared {
-    pub(crate) fn tally(&self) -> Tally {
-        Tally::of(&self.counts)
     }
 }

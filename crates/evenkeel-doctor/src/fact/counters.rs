@@ -1,0 +1,388 @@
+//! What is tried, what succeeds, and what is done at all, read from counters.
+//!
+//! Names are split into words and only whole words count: `nacked` is not `acked`, and `received`
+//! is nobody's success.
+
+use crate::capture::Capture;
+use crate::prometheus::{Metrics, Series};
+
+const TRIED: &[&str] = &[
+    "attempt",
+    "attempts",
+    "attempted",
+    "tries",
+    "tried",
+    "try",
+    "picked",
+    "delivered",
+    "deliveries",
+    "dequeued",
+    "begun",
+    "claims",
+    "spins",
+    "dials",
+];
+const SUCCEEDED: &[&str] = &[
+    "success",
+    "successes",
+    "succeeded",
+    "successful",
+    "ok",
+    "acked",
+    "acks",
+    "finished",
+    "completed",
+    "completions",
+    "done",
+    "committed",
+    "commits",
+    "won",
+    "wins",
+    "applied",
+    "processed",
+    "acquired",
+    "granted",
+    "handled",
+    "served",
+    "written",
+    "settled",
+];
+const FAILED: &[&str] = &[
+    "nacked",
+    "nacks",
+    "failed",
+    "failures",
+    "failure",
+    "errors",
+    "error",
+    "conflicts",
+    "conflict",
+    "aborted",
+    "aborts",
+    "rollbacks",
+    "requeued",
+    "requeues",
+    "rejected",
+    "retries",
+    "retried",
+    "retry",
+    "misses",
+    "timeouts",
+    "lost",
+    "redelivered",
+    "redeliveries",
+    "collisions",
+    "refused",
+    "backoffs",
+    "yields",
+];
+/// Failures that are followed by another try of the same thing; an error may be final.
+const TRIED_AGAIN: &[&str] = &[
+    "nacked",
+    "nacks",
+    "conflicts",
+    "conflict",
+    "aborted",
+    "aborts",
+    "rollbacks",
+    "requeued",
+    "requeues",
+    "retries",
+    "retried",
+    "retry",
+    "redelivered",
+    "redeliveries",
+    "collisions",
+    "backoffs",
+    "yields",
+];
+/// Words that carry no topic, so two counters that share only these are not a pair.
+const EMPTY: &[&str] = &["total", "count", "seconds", "bytes", "http"];
+/// Families of metrics that tell of the runtime, not of the service's work.
+const RUNTIME: &[&str] = &[
+    "go", "process", "tokio", "promhttp", "scrape", "runtime", "python", "jvm",
+];
+
+/// Attempts and the successes they led to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Pair {
+    pub(crate) attempts_name: String,
+    pub(crate) successes_name: String,
+    /// Per second over the whole capture.
+    pub(crate) attempts: f64,
+    pub(crate) successes: f64,
+    /// Begun and not ended at the last scrape.
+    pub(crate) in_flight: f64,
+    /// Whether messages come from outside and are handed back: a broker, not a loop of our own.
+    pub(crate) redelivered: bool,
+}
+
+impl Pair {
+    /// Attempts per success; a success every ten seconds is as good as none.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.attempts / self.successes.max(0.1)
+    }
+}
+
+/// What the counters say.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counters {
+    pub(crate) pairs: Vec<Pair>,
+    /// Work finished per second in the second half; `None` without any counter of work.
+    pub(crate) completions_late: Option<f64>,
+    /// Seconds of lock waits that ended, per second, in the second half.
+    pub(crate) lock_wait_late: Option<f64>,
+    /// Goroutines or tasks started per second in the first and in the second half.
+    pub(crate) started: Option<(f64, f64)>,
+    /// Seconds covered.
+    pub(crate) span: f64,
+}
+
+struct Named<'a> {
+    series: &'a Series,
+    topic: Vec<&'a str>,
+    tried: bool,
+    succeeded: bool,
+    failed: bool,
+    tried_again: bool,
+    requests: bool,
+    responses: bool,
+}
+
+impl Counters {
+    pub(crate) fn of(capture: &Capture) -> Self {
+        let Some(metrics) = &capture.metrics else {
+            return Self::default();
+        };
+        let named = service_counters(metrics);
+        Self {
+            pairs: pairs(&named),
+            completions_late: completions_late(&named),
+            lock_wait_late: [
+                "go_sync_mutex_wait_total_seconds_total",
+                "go_sync_mutex_wait_seconds_total",
+            ]
+            .iter()
+            .find_map(|name| metrics.get(name))
+            .filter(|series| series.points.len() >= 3)
+            .map(|series| series.rate_halves().1),
+            started: [
+                "go_sched_goroutines_created_goroutines_total",
+                "tokio_spawned_tasks_total",
+            ]
+            .iter()
+            .find_map(|name| metrics.get(name))
+            .filter(|series| series.points.len() >= 4)
+            .map(Series::rate_halves),
+            span: metrics.span(),
+        }
+    }
+
+    /// The pair with the most attempts in vain.
+    pub(crate) fn worst_pair(&self) -> Option<&Pair> {
+        self.pairs
+            .iter()
+            .max_by(|a, b| (a.attempts - a.successes).total_cmp(&(b.attempts - b.successes)))
+    }
+}
+
+fn service_counters(metrics: &Metrics) -> Vec<Named<'_>> {
+    metrics
+        .series
+        .iter()
+        .filter(|series| series.name.ends_with("_total") || series.name.ends_with("_count"))
+        .filter_map(|series| {
+            let words: Vec<&str> = series.name.split(['_', ':']).collect();
+            if words.first().is_some_and(|first| RUNTIME.contains(first)) {
+                return None;
+            }
+            let any = |set: &[&str]| words.iter().any(|word| set.contains(word));
+            let failed = any(FAILED);
+            Some(Named {
+                series,
+                tried: any(TRIED) && !failed,
+                succeeded: any(SUCCEEDED) && !failed,
+                failed,
+                tried_again: any(TRIED_AGAIN),
+                requests: words.contains(&"requests"),
+                responses: words.contains(&"responses"),
+                topic: words
+                    .iter()
+                    .copied()
+                    .filter(|word| {
+                        !(TRIED.contains(word)
+                            || SUCCEEDED.contains(word)
+                            || FAILED.contains(word)
+                            || EMPTY.contains(word))
+                    })
+                    .collect(),
+            })
+        })
+        .collect()
+}
+
+fn pairs(named: &[Named<'_>]) -> Vec<Pair> {
+    let shared = |a: &Named<'_>, b: &Named<'_>| {
+        if a.series.labels != b.series.labels {
+            return None;
+        }
+        let common = a.topic.iter().filter(|word| b.topic.contains(word)).count();
+        // Two counters without a topic (`attempts_total`, `success_total`) belong together.
+        (common > 0 || (a.topic.is_empty() && b.topic.is_empty())).then_some(common)
+    };
+    let best = |one: &Named<'_>, test: &dyn Fn(&Named<'_>) -> bool| {
+        named
+            .iter()
+            .filter(|other| test(other))
+            .filter_map(|other| shared(one, other).map(|common| (common, other)))
+            .max_by_key(|(common, _)| *common)
+            .map(|(_, other)| other)
+    };
+    let mut pairs = Vec::new();
+    for tried in named
+        .iter()
+        .filter(|counter| counter.tried && !counter.succeeded)
+    {
+        let attempts = tried.series.rate();
+        let failed = best(tried, &|other| other.failed);
+        if let Some(success) = best(tried, &|other| other.succeeded) {
+            pairs.push(Pair {
+                attempts_name: tried.series.name.clone(),
+                successes_name: success.series.name.clone(),
+                attempts,
+                successes: success.series.rate(),
+                in_flight: tried.series.last() - success.series.last(),
+                redelivered: redelivers(failed),
+            });
+        } else if let Some(failed) = failed {
+            let failures = failed.series.rate();
+            pairs.push(Pair {
+                attempts_name: tried.series.name.clone(),
+                successes_name: format!("{} less {}", tried.series.name, failed.series.name),
+                attempts,
+                successes: (attempts - failures).max(0.0),
+                in_flight: 0.0,
+                redelivered: redelivers(Some(failed)),
+            });
+        }
+    }
+    // Successes and failures without a counter of attempts add up to them.
+    for success in named.iter().filter(|counter| counter.succeeded) {
+        if pairs
+            .iter()
+            .any(|pair| pair.successes_name == success.series.name)
+        {
+            continue;
+        }
+        if let Some(failed) = best(success, &|other| other.tried_again) {
+            let successes = success.series.rate();
+            pairs.push(Pair {
+                attempts_name: format!("{} plus {}", success.series.name, failed.series.name),
+                successes_name: success.series.name.clone(),
+                attempts: successes + failed.series.rate(),
+                successes,
+                in_flight: 0.0,
+                redelivered: redelivers(Some(failed)),
+            });
+        }
+    }
+    pairs
+}
+
+/// Whether the failures are messages given back to whoever sends them again.
+fn redelivers(failed: Option<&Named<'_>>) -> bool {
+    failed.is_some_and(|failed| {
+        failed
+            .series
+            .name
+            .split('_')
+            .any(|word| matches!(word, "nacked" | "nacks" | "redelivered" | "redeliveries"))
+    })
+}
+
+/// Work finished per second in the second half. Responses and successes are work; where neither is
+/// counted, any counter that is neither tries nor failures stands in.
+fn completions_late(named: &[Named<'_>]) -> Option<f64> {
+    let has_responses = named.iter().any(|counter| counter.responses);
+    let done = |counter: &&Named<'_>| {
+        let arrivals = counter.requests && has_responses;
+        let opened = counter
+            .topic
+            .iter()
+            .any(|word| matches!(*word, "conns" | "opened" | "accepted"));
+        let tells_nothing = counter.tried || counter.failed || arrivals || opened;
+        counter.responses || (counter.succeeded && !counter.tried) || !tells_nothing
+    };
+    named
+        .iter()
+        .filter(done)
+        .filter(|counter| counter.series.points.len() >= 3)
+        .map(|counter| counter.series.rate_halves().1)
+        .reduce(|sum, rate| sum + rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prometheus::read_prometheus;
+
+    fn of(samples: &[(&str, [f64; 5])]) -> Counters {
+        let mut text = String::new();
+        for at in 0..5 {
+            text.push_str(&format!("# scrape_t_ms {}\n", at * 1000));
+            for (name, values) in samples {
+                text.push_str(&format!("{name} {}\n", values[at]));
+            }
+        }
+        Counters::of(&Capture {
+            metrics: Some(read_prometheus(text.as_bytes(), 0.0).0),
+            ..Capture::default()
+        })
+    }
+
+    #[test]
+    fn nacked_is_not_acked() {
+        let counters = of(&[
+            (
+                "messages_delivered_total",
+                [0.0, 1000.0, 2000.0, 3000.0, 4000.0],
+            ),
+            (
+                "messages_nacked_total",
+                [0.0, 990.0, 1980.0, 2970.0, 3960.0],
+            ),
+            ("messages_acked_total", [0.0, 10.0, 20.0, 30.0, 40.0]),
+        ]);
+        let pair = counters.worst_pair().unwrap();
+        assert_eq!(pair.successes_name, "messages_acked_total");
+        assert!((pair.ratio() - 100.0).abs() < 1e-6);
+        assert!(pair.redelivered);
+    }
+
+    #[test]
+    fn counters_of_different_things_are_no_pair() {
+        let counters = of(&[
+            ("dial_attempts_total", [0.0, 100.0, 200.0, 300.0, 400.0]),
+            ("orders_completed_total", [0.0, 1.0, 2.0, 3.0, 4.0]),
+        ]);
+        assert_eq!(counters.pairs, []);
+    }
+
+    #[test]
+    fn failures_beside_successes_make_up_the_attempts() {
+        let counters = of(&[
+            ("tx_conflicts_total", [0.0, 90.0, 180.0, 270.0, 360.0]),
+            ("tx_commits_total", [0.0, 10.0, 20.0, 30.0, 40.0]),
+        ]);
+        assert!((counters.worst_pair().unwrap().ratio() - 10.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn requests_that_arrive_are_not_work_done_when_responses_are_counted() {
+        let counters = of(&[
+            ("http_requests_total", [0.0, 30.0, 60.0, 90.0, 120.0]),
+            ("http_responses_total", [0.0, 0.0, 0.0, 0.0, 0.0]),
+        ]);
+        assert_eq!(counters.completions_late, Some(0.0));
+    }
+}

@@ -1,0 +1,61 @@
+//! The report for a person: the verdict in the first line, then where, why, and what to do.
+
+use std::fmt::Write as _;
+
+use evenkeel_report::Confidence;
+
+use crate::finding::{Diagnosis, Finding, Verdict};
+
+/// Renders the whole diagnosis; the first line alone answers the question.
+pub fn to_text(diagnosis: &Diagnosis) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{}", first_line(diagnosis));
+    for (index, finding) in diagnosis.findings.iter().enumerate() {
+        if index > 0 {
+            let _ = writeln!(out, "\nalso: {}", headline(finding));
+        }
+        write_finding(&mut out, finding);
+    }
+    section(&mut out, "looked at", &diagnosis.looked_at);
+    section(&mut out, "not there to look at", &diagnosis.missing);
+    let notes: Vec<String> = diagnosis.notes.iter().map(ToString::to_string).collect();
+    section(&mut out, "notes", &notes);
+    out
+}
+
+/// The verdict in one line.
+pub(crate) fn first_line(diagnosis: &Diagnosis) -> String {
+    match diagnosis.findings.first() {
+        Some(finding) => format!("{}: {}", diagnosis.origin, headline(finding)),
+        None => format!("{}: {}", diagnosis.origin, Verdict::Healthy),
+    }
+}
+
+fn headline(finding: &Finding) -> String {
+    let sure = match finding.confidence {
+        Confidence::Possible => "possible",
+        Confidence::Likely => "likely",
+        Confidence::Certain => "certain",
+    };
+    format!("{}: {sure} [{}]", finding.headline(), finding.code)
+}
+
+fn write_finding(out: &mut String, finding: &Finding) {
+    let _ = writeln!(out, "\nshared resource: {}", finding.resource);
+    let _ = writeln!(out, "take away: the {}", finding.remove);
+    section(out, "evidence", &finding.evidence);
+    section(out, "would be surer with", &finding.missing);
+    section(out, "now", &finding.remedies.mitigate);
+    section(out, "then, in the code", &finding.remedies.fix);
+    section(out, "would have told", &finding.remedies.monitor);
+}
+
+fn section(out: &mut String, title: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{title}:");
+    for line in lines {
+        let _ = writeln!(out, "  - {line}");
+    }
+}
