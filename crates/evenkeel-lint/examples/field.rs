@@ -2,7 +2,12 @@
 //!
 //! `field DIRECTORY [SET…]`: the repositories lie below the directory as `owner+name`. With `--list
 //! RULES PATH…` it prints findings one a line, to be labelled.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a program for a terminal"
+)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,28 +36,46 @@ struct Score {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let first = arguments.next().ok_or("usage: field DIRECTORY [SET…] | field --list RULES PATH…")?;
+    let first = arguments
+        .next()
+        .ok_or("usage: field DIRECTORY [SET…] | field --list RULES PATH…")?;
     if first == "--list" {
-        let rules = arguments.next().ok_or("which rules? `default`, or codes with commas")?;
+        let rules = arguments
+            .next()
+            .ok_or("which rules? `default`, or codes with commas")?;
         let select = (rules != "default").then(|| rules.split(',').map(str::to_owned).collect());
-        let linter = Linter::new(Config::new(Spec { select, ..Spec::default() })?);
+        let linter = Linter::new(Config::new(Spec {
+            select,
+            ..Spec::default()
+        })?);
         let report = linter.lint_paths(&arguments.map(PathBuf::from).collect::<Vec<_>>())?;
         for f in &report.findings {
             println!("{}:{} {} {}", f.place.path, f.place.line, f.code, f.message);
         }
-        eprintln!("{} findings in {} files, {} lines", report.findings.len(), report.files, report.lines);
+        eprintln!(
+            "{} findings in {} files, {} lines",
+            report.findings.len(),
+            report.files,
+            report.lines
+        );
         return Ok(());
     }
     let sets: Vec<String> = arguments.collect();
-    let labels: Vec<Label> = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/field/labels.tsv"))?
-        .lines()
-        .skip(1)
-        .filter_map(label)
-        .filter(|l| sets.is_empty() || sets.contains(&l.set))
-        .collect();
+    let labels: Vec<Label> = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/field/labels.tsv"
+    ))?
+    .lines()
+    .skip(1)
+    .filter_map(label)
+    .filter(|l| sets.is_empty() || sets.contains(&l.set))
+    .collect();
     let root = PathBuf::from(first);
-    let mut repositories: Vec<PathBuf> =
-        labels.iter().filter_map(|l| l.path.split('/').next()).map(|name| root.join(name)).collect();
+    let mut repositories: Vec<PathBuf> = labels
+        .iter()
+        .filter_map(|l| l.path.split('/').next())
+        .map(|name| root.join(name))
+        .collect();
     repositories.sort();
     repositories.dedup();
     let missing = repositories.iter().filter(|r| !r.is_dir()).count();
@@ -66,7 +89,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .findings
             .iter()
             .enumerate()
-            .filter(|(_, f)| f.place.path.strip_prefix(&prefix) == Some(&label.path) && is_near(f, label))
+            .filter(|(_, f)| {
+                f.place.path.strip_prefix(&prefix) == Some(&label.path) && is_near(f, label)
+            })
             .map(|(at, _)| at)
             .collect();
         for &hit in &hits {
@@ -80,7 +105,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             (false, true) => score.fine_passed += 1,
         }
     }
-    println!("| rule | real, found | real, missed | fine, reported | fine, passed over | precision | recall |");
+    println!(
+        "| rule | real, found | real, missed | fine, reported | fine, passed over | precision | recall |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     let mut total = Score::default();
     for (code, score) in &scores {
@@ -92,13 +119,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     row("all", &total);
     let unlabelled = labelled.iter().filter(|l| !**l).count();
-    println!("\n{unlabelled} findings have no label; {missing} repositories are not there; {} lines read", report.lines);
+    println!(
+        "\n{unlabelled} findings have no label; {missing} repositories are not there; {} lines read",
+        report.lines
+    );
     Ok(())
 }
 
 fn row(name: &str, score: &Score) {
     let ratio = |part: u32, rest: u32| {
-        if part + rest == 0 { "-".to_owned() } else { format!("{:.2}", f64::from(part) / f64::from(part + rest)) }
+        if part + rest == 0 {
+            "-".to_owned()
+        } else {
+            format!("{:.2}", f64::from(part) / f64::from(part + rest))
+        }
     };
     println!(
         "| {name} | {} | {} | {} | {} | {} | {} |",
@@ -124,5 +158,11 @@ fn label(line: &str) -> Option<Label> {
     let path = format!("{repository}/{}", cells.next()?);
     let line = cells.next()?.parse().ok()?;
     let is_real = cells.next()? == "real";
-    Some(Label { code, path, line, is_real, set: cells.next()?.to_owned() })
+    Some(Label {
+        code,
+        path,
+        line,
+        is_real,
+        set: cells.next()?.to_owned(),
+    })
 }

@@ -19,7 +19,14 @@ impl Baseline {
     /// The fingerprints of a report.
     #[must_use]
     pub fn of(report: &Report) -> Baseline {
-        Baseline { version: 1, findings: report.findings.iter().map(|f| f.fingerprint.clone()).collect() }
+        Baseline {
+            version: 1,
+            findings: report
+                .findings
+                .iter()
+                .map(|f| f.fingerprint.clone())
+                .collect(),
+        }
     }
 
     /// Reads a baseline; `None` when the file does not exist.
@@ -33,9 +40,14 @@ impl Baseline {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
         };
-        let baseline: Baseline = serde_json::from_str(&text).map_err(|e| format!("{} is not a baseline: {e}", path.display()))?;
+        let baseline: Baseline = serde_json::from_str(&text)
+            .map_err(|e| format!("{} is not a baseline: {e}", path.display()))?;
         if baseline.version != 1 {
-            return Err(format!("{} is a baseline of version {}; this evenkeel reads version 1", path.display(), baseline.version));
+            return Err(format!(
+                "{} is a baseline of version {}; this evenkeel reads version 1",
+                path.display(),
+                baseline.version
+            ));
         }
         Ok(Some(baseline))
     }
@@ -43,13 +55,17 @@ impl Baseline {
     /// The file's text.
     #[must_use]
     pub fn text(&self) -> String {
-        serde_json::to_string_pretty(self).map(|t| t + "\n").unwrap_or_default()
+        serde_json::to_string_pretty(self)
+            .map(|t| t + "\n")
+            .unwrap_or_default()
     }
 
     /// Removes known findings from a report; the answer is how many.
     pub fn apply(&self, report: &mut Report) -> usize {
         let before = report.findings.len();
-        report.findings.retain(|f| !self.findings.contains(&f.fingerprint));
+        report
+            .findings
+            .retain(|f| !self.findings.contains(&f.fingerprint));
         before - report.findings.len()
     }
 }

@@ -67,7 +67,12 @@ impl Review {
     }
 
     pub(crate) fn settle(&mut self, index: &Index) {
-        if self.jitter == Answer::Unknown && self.helpers.iter().any(|h| index.has(&self.package, h, Traits::RANDOM) == Some(true)) {
+        if self.jitter == Answer::Unknown
+            && self
+                .helpers
+                .iter()
+                .any(|h| index.has(&self.package, h, Traits::RANDOM) == Some(true))
+        {
             self.jitter = Answer::Yes;
         }
         let key = crate::facts::summary::call_key(&self.function);
@@ -85,7 +90,9 @@ impl Review {
 pub(crate) fn review(view: &View<'_>) -> Vec<Review> {
     let mut reviews = Vec::new();
     for facts in &view.loops {
-        let Some(operation) = &facts.operation else { continue };
+        let Some(operation) = &facts.operation else {
+            continue;
+        };
         if !matches!(facts.kind, LoopKind::Retry | LoopKind::Reconnect) {
             continue;
         }
@@ -96,19 +103,54 @@ pub(crate) fn review(view: &View<'_>) -> Vec<Review> {
         reviews.push(Review {
             place: head_place(view, facts.node),
             operation: operation.path.clone(),
-            capped: yes(matches!(facts.bound, Bound::Counted | Bound::Compared), Answer::No),
+            capped: yes(
+                matches!(facts.bound, Bound::Counted | Bound::Compared),
+                Answer::No,
+            ),
             exponential: match delay {
                 None => Answer::No,
-                Some(d) => yes(d.grows.is_some(), if by_helper || !d.is_constant { Answer::Unknown } else { Answer::No }),
+                Some(d) => yes(
+                    d.grows.is_some(),
+                    if by_helper || !d.is_constant {
+                        Answer::Unknown
+                    } else {
+                        Answer::No
+                    },
+                ),
             },
             jitter: match delay {
                 None => Answer::No,
-                Some(d) => yes(d.is_random, if by_helper { Answer::Unknown } else { Answer::No }),
+                Some(d) => yes(
+                    d.is_random,
+                    if by_helper {
+                        Answer::Unknown
+                    } else {
+                        Answer::No
+                    },
+                ),
             },
-            cancellation: yes(facts.bound == Bound::Stopped, if operation.takes_context { Answer::Unknown } else { Answer::No }),
-            metric: yes(has_any(text, &["metric", "counter", ".inc(", "inc_by", "observe", "counter!", "stats.", ".add("]), Answer::No),
+            cancellation: yes(
+                facts.bound == Bound::Stopped,
+                if operation.takes_context {
+                    Answer::Unknown
+                } else {
+                    Answer::No
+                },
+            ),
+            metric: yes(
+                has_any(
+                    text,
+                    &[
+                        "metric", "counter", ".inc(", "inc_by", "observe", "counter!", "stats.",
+                        ".add(",
+                    ],
+                ),
+                Answer::No,
+            ),
             tested: Answer::Unknown,
-            function: view.function_summary(facts.node).map_or_else(String::new, |s| s.name.clone()),
+            function: view
+                .function_summary(facts.node)
+                .map_or_else(String::new, |s| s.name.clone()),
             helpers: delay.map_or_else(Vec::new, |d| d.callees.clone()),
             package: crate::index::package_of(view.path),
         });

@@ -71,7 +71,10 @@ impl std::fmt::Display for ConfigError {
             ConfigError::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
             ConfigError::Syntax(path, error) => write!(f, "{}: {error}", path.display()),
             ConfigError::UnknownRule(code) => {
-                write!(f, "`{code}` is the code, name or prefix of no rule; `evenkeel lint --rules` lists them")
+                write!(
+                    f,
+                    "`{code}` is the code, name or prefix of no rule; `evenkeel lint --rules` lists them"
+                )
             }
             ConfigError::Glob(glob, error) => write!(f, "`{glob}` is not a glob: {error}"),
         }
@@ -114,9 +117,18 @@ impl Config {
     ///
     /// When a selector matches no rule or a glob cannot be read.
     pub fn new(spec: Spec) -> Result<Config, ConfigError> {
-        let selectors = spec.select.iter().flatten().chain(&spec.extend_select).chain(&spec.ignore);
+        let selectors = spec
+            .select
+            .iter()
+            .flatten()
+            .chain(&spec.extend_select)
+            .chain(&spec.ignore);
         for selector in selectors.chain(spec.per_path.iter().flat_map(|p| &p.ignore)) {
-            if selector != "ALL" && !rules::all().iter().any(|r| matches(selector, r.code, r.name)) {
+            if selector != "ALL"
+                && !rules::all()
+                    .iter()
+                    .any(|r| matches(selector, r.code, r.name))
+            {
                 return Err(ConfigError::UnknownRule(selector.clone()));
             }
         }
@@ -126,7 +138,14 @@ impl Config {
             .iter()
             .map(|p| Ok((globs(&p.paths)?, p.ignore.clone())))
             .collect::<Result<_, ConfigError>>()?;
-        Ok(Config { tests: spec.tests, exclude, per_path, spec, threads: None, checklist: false })
+        Ok(Config {
+            tests: spec.tests,
+            exclude,
+            per_path,
+            spec,
+            threads: None,
+            checklist: false,
+        })
     }
 
     /// Reads a specification.
@@ -135,14 +154,18 @@ impl Config {
     ///
     /// When the file cannot be read or says something that is not understood.
     pub fn read(path: &Path) -> Result<Spec, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_path_buf(), e.to_string()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| ConfigError::Read(path.to_path_buf(), e.to_string()))?;
         toml::from_str(&text).map_err(|e| ConfigError::Syntax(path.to_path_buf(), e.to_string()))
     }
 
     /// The nearest configuration file at or above `directory`.
     #[must_use]
     pub fn find(directory: &Path) -> Option<PathBuf> {
-        directory.ancestors().map(|d| d.join(FILE_NAME)).find(|f| f.is_file())
+        directory
+            .ancestors()
+            .map(|d| d.join(FILE_NAME))
+            .find(|f| f.is_file())
     }
 
     /// As written.
@@ -156,18 +179,35 @@ impl Config {
     }
 
     pub(crate) fn selected<'c>(&'c self, path: &str) -> Selection<'c> {
-        let ignored_here =
-            self.per_path.iter().filter(|(globs, _)| globs.is_match(path)).flat_map(|(_, codes)| codes.iter().map(String::as_str)).collect();
-        Selection { config: self, ignored_here }
+        let ignored_here = self
+            .per_path
+            .iter()
+            .filter(|(globs, _)| globs.is_match(path))
+            .flat_map(|(_, codes)| codes.iter().map(String::as_str))
+            .collect();
+        Selection {
+            config: self,
+            ignored_here,
+        }
     }
 }
 
 impl Selection<'_> {
     pub(crate) fn level(&self, code: &str) -> Selected {
-        let Some(rule) = rules::all().iter().find(|r| r.has_code(code)) else { return Selected::Off };
+        let Some(rule) = rules::all().iter().find(|r| r.has_code(code)) else {
+            return Selected::Off;
+        };
         let spec = &self.config.spec;
-        let hits = |list: &[String]| list.iter().any(|s| s == "ALL" || matches(s, rule.code, rule.name));
-        if hits(&spec.ignore) || self.ignored_here.iter().any(|s| *s == "ALL" || matches(s, rule.code, rule.name)) {
+        let hits = |list: &[String]| {
+            list.iter()
+                .any(|s| s == "ALL" || matches(s, rule.code, rule.name))
+        };
+        if hits(&spec.ignore)
+            || self
+                .ignored_here
+                .iter()
+                .any(|s| *s == "ALL" || matches(s, rule.code, rule.name))
+        {
             return Selected::Off;
         }
         let chosen = match &spec.select {
@@ -175,7 +215,11 @@ impl Selection<'_> {
             None => rule.standing == Standing::Default,
         };
         let previewed = spec.preview && rule.standing == Standing::Preview && spec.select.is_none();
-        if chosen || previewed || hits(&spec.extend_select) { Selected::On } else { Selected::Off }
+        if chosen || previewed || hits(&spec.extend_select) {
+            Selected::On
+        } else {
+            Selected::Off
+        }
     }
 }
 
@@ -188,10 +232,15 @@ fn globs(patterns: &[String]) -> Result<GlobSet, ConfigError> {
     for pattern in patterns {
         // A pattern is relative to wherever the run starts from.
         for pattern in [pattern.clone(), format!("**/{pattern}")] {
-            builder.add(Glob::new(&pattern).map_err(|e| ConfigError::Glob(pattern.clone(), e.to_string()))?);
+            builder.add(
+                Glob::new(&pattern)
+                    .map_err(|e| ConfigError::Glob(pattern.clone(), e.to_string()))?,
+            );
         }
     }
-    builder.build().map_err(|e| ConfigError::Glob(patterns.join(", "), e.to_string()))
+    builder
+        .build()
+        .map_err(|e| ConfigError::Glob(patterns.join(", "), e.to_string()))
 }
 
 #[cfg(test)]
@@ -201,14 +250,24 @@ mod tests {
     #[test]
     fn a_selector_is_a_code_a_prefix_or_a_name() {
         assert!(matches("EK1", "EK101", "retry-without-jitter"));
-        assert!(matches("retry-without-jitter", "EK101", "retry-without-jitter"));
+        assert!(matches(
+            "retry-without-jitter",
+            "EK101",
+            "retry-without-jitter"
+        ));
         assert!(!matches("EK2", "EK101", "retry-without-jitter"));
     }
 
     #[test]
     fn an_unknown_selector_is_named() {
-        let spec = Spec { ignore: vec!["EK999".to_owned()], ..Spec::default() };
-        assert_eq!(Config::new(spec).unwrap_err(), ConfigError::UnknownRule("EK999".to_owned()));
+        let spec = Spec {
+            ignore: vec!["EK999".to_owned()],
+            ..Spec::default()
+        };
+        assert_eq!(
+            Config::new(spec).unwrap_err(),
+            ConfigError::UnknownRule("EK999".to_owned())
+        );
     }
 
     #[test]
@@ -225,6 +284,9 @@ mod tests {
         let config = Config::new(spec).unwrap();
         assert_eq!(config.selected("a.go").level("EK101"), Selected::On);
         assert_eq!(config.selected("a.go").level("EK102"), Selected::Off);
-        assert_eq!(config.selected("legacy/x/a.go").level("EK101"), Selected::Off);
+        assert_eq!(
+            config.selected("legacy/x/a.go").level("EK101"),
+            Selected::Off
+        );
     }
 }

@@ -13,7 +13,10 @@ use crate::source::{Language, is_foreign_directory};
 pub(crate) fn files(paths: &[PathBuf], config: &Config) -> Result<Vec<PathBuf>, LintError> {
     let mut found = Vec::new();
     for path in paths {
-        let kind = std::fs::metadata(path).map_err(|source| LintError::Path { path: path.clone(), source })?;
+        let kind = std::fs::metadata(path).map_err(|source| LintError::Path {
+            path: path.clone(),
+            source,
+        })?;
         if kind.is_file() {
             found.push(path.clone());
             continue;
@@ -23,12 +26,17 @@ pub(crate) fn files(paths: &[PathBuf], config: &Config) -> Result<Vec<PathBuf>, 
             .filter_entry(|entry| {
                 let is_root = entry.depth() == 0;
                 let is_directory = entry.file_type().is_some_and(|t| t.is_dir());
-                is_root || !is_directory || !entry.file_name().to_str().is_some_and(is_foreign_directory)
+                is_root
+                    || !is_directory
+                    || !entry.file_name().to_str().is_some_and(is_foreign_directory)
             })
             .build();
         for entry in walk.flatten() {
             let path = entry.path();
-            if entry.file_type().is_some_and(|t| t.is_file()) && Language::of(path).is_some() && !config.excludes(&display(path)) {
+            if entry.file_type().is_some_and(|t| t.is_file())
+                && Language::of(path).is_some()
+                && !config.excludes(&display(path))
+            {
                 found.push(path.to_path_buf());
             }
         }
@@ -41,5 +49,6 @@ pub(crate) fn files(paths: &[PathBuf], config: &Config) -> Result<Vec<PathBuf>, 
 /// A path as the report writes it.
 pub(crate) fn display(path: &Path) -> String {
     let text = path.to_string_lossy().replace('\\', "/");
-    text.strip_prefix("./").map_or(text.clone(), ToOwned::to_owned)
+    text.strip_prefix("./")
+        .map_or(text.clone(), ToOwned::to_owned)
 }

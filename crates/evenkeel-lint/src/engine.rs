@@ -126,6 +126,9 @@ pub struct Linter {
     config: Config,
 }
 
+/// No person wrote a larger one.
+const LARGEST_FILE: usize = 64 << 20;
+
 /// What phase one leaves of a file.
 struct Scanned {
     facts: FileFacts,
@@ -165,6 +168,9 @@ impl Linter {
                 .map(|file| {
                     let name = discover::display(file);
                     match std::fs::read(file) {
+                        Ok(bytes) if bytes.len() > LARGEST_FILE => {
+                            Some(unreadable(&name, &"larger than 64 MiB"))
+                        }
                         Ok(bytes) => self.scan(&name, &String::from_utf8_lossy(&bytes)),
                         Err(error) => Some(unreadable(&name, &error)),
                     }
@@ -186,7 +192,12 @@ impl Linter {
     /// Lints texts that are already in memory, as one program.
     #[must_use]
     pub fn lint_texts(&self, texts: &[SourceText]) -> Report {
-        self.settle(texts.iter().filter_map(|source| self.scan(&source.path, &source.text)).collect())
+        self.settle(
+            texts
+                .iter()
+                .filter_map(|source| self.scan(&source.path, &source.text))
+                .collect(),
+        )
     }
 
     fn scan(&self, path: &str, text: &str) -> Option<Scanned> {
@@ -205,37 +216,66 @@ impl Linter {
                 path: path.to_owned(),
                 line: view.lines.position(first).0,
                 kind: "parse-incomplete",
-                message: format!("{} place(s) could not be read; the rest of the file was linted", tree.errors.len()),
+                message: format!(
+                    "{} place(s) could not be read; the rest of the file was linted",
+                    tree.errors.len()
+                ),
             });
         }
         let suppressions = Suppressions::read(&view);
         let selected = self.config.selected(path);
         let (mut candidates, mut crashes) = (Vec::new(), Vec::new());
         for rule in rules::all() {
-            if selected.level(rule.code) == Selected::Off || self.passes_over_tests(rule.code, &view) {
+            let in_tests = view.setting == Setting::Test && !self.config.tests;
+            if selected.level(rule.code) == Selected::Off || in_tests {
                 continue;
             }
-            let mut sink = Sink { rule, spec: self.config.spec(), candidates: Vec::new() };
+            let mut sink = Sink {
+                rule,
+                spec: self.config.spec(),
+                candidates: Vec::new(),
+            };
             match catch_unwind(AssertUnwindSafe(|| (rule.check)(&view, &mut sink))) {
                 Ok(()) => candidates.append(&mut sink.candidates),
-                Err(panic) => crashes.push(Crash { code: rule.code, path: path.to_owned(), message: panic_text(panic.as_ref()) }),
+                Err(panic) => crashes.push(Crash {
+                    code: rule.code,
+                    path: path.to_owned(),
+                    message: panic_text(panic.as_ref()),
+                }),
             }
         }
-        let checklist = if self.config.checklist { crate::checklist::review(&view) } else { Vec::new() };
+        let checklist = if self.config.checklist {
+            crate::checklist::review(&view)
+        } else {
+            Vec::new()
+        };
         let lock_pairs = rules::lock_pairs(&view);
         let closed = rules::closed_channels(&view);
         let lines = view.lines.count() as usize;
         let summaries = view.summaries;
-        let facts = FileFacts { path: path.to_owned(), package: package_of(path), summaries, lock_pairs, closed };
-        Some(Scanned { facts, candidates, suppressions, notices, crashes, checklist, lines })
-    }
-
-    fn passes_over_tests(&self, _code: &str, view: &View<'_>) -> bool {
-        view.setting == Setting::Test && !self.config.tests
+        let facts = FileFacts {
+            path: path.to_owned(),
+            package: package_of(path),
+            summaries,
+            lock_pairs,
+            closed,
+        };
+        Some(Scanned {
+            facts,
+            candidates,
+            suppressions,
+            notices,
+            crashes,
+            checklist,
+            lines,
+        })
     }
 
     fn settle(&self, scanned: Vec<Scanned>) -> Report {
-        let mut report = Report { files: scanned.len(), ..Report::default() };
+        let mut report = Report {
+            files: scanned.len(),
+            ..Report::default()
+        };
         let mut facts = Vec::with_capacity(scanned.len());
         let mut open = Vec::new();
         for file in scanned {
@@ -243,7 +283,11 @@ impl Linter {
             report.notices.extend(file.notices);
             report.crashes.extend(file.crashes);
             report.checklist.extend(file.checklist);
-            open.push((file.facts.package.clone(), file.candidates, file.suppressions));
+            open.push((
+                file.facts.package.clone(),
+                file.candidates,
+                file.suppressions,
+            ));
             facts.push(file.facts);
         }
         let index = Index::new(facts);
@@ -252,14 +296,24 @@ impl Linter {
         }
         for (package, candidates, mut suppressions) in open {
             let mut settled: Vec<Finding> = Vec::new();
-            for Candidate { mut finding, settle } in candidates {
+            for Candidate {
+                mut finding,
+                settle,
+            } in candidates
+            {
                 let stands = match settle {
                     None => true,
                     Some(settle) => {
-                        match catch_unwind(AssertUnwindSafe(|| settle(&index, &package, &mut finding))) {
+                        match catch_unwind(AssertUnwindSafe(|| {
+                            settle(&index, &package, &mut finding)
+                        })) {
                             Ok(stands) => stands,
                             Err(panic) => {
-                                report.crashes.push(Crash { code: finding.code, path: finding.place.path.clone(), message: panic_text(panic.as_ref()) });
+                                report.crashes.push(Crash {
+                                    code: finding.code,
+                                    path: finding.place.path.clone(),
+                                    message: panic_text(panic.as_ref()),
+                                });
                                 false
                             }
                         }
@@ -269,12 +323,20 @@ impl Linter {
                     settled.push(finding);
                 }
             }
-            settled.sort_by(|a, b| (a.place.line, a.place.column, a.code).cmp(&(b.place.line, b.place.column, b.code)));
+            settled.sort_by(|a, b| {
+                (a.place.line, a.place.column, a.code).cmp(&(b.place.line, b.place.column, b.code))
+            });
             settled.dedup_by(|a, b| a.place == b.place && a.code == b.code);
             rules::merge(&mut settled);
             let mut seen: BTreeMap<(String, &'static str, String), usize> = BTreeMap::new();
             for mut finding in settled {
-                let occurrence = seen.entry((finding.fingerprint.clone(), finding.code, finding.function.clone())).or_default();
+                let occurrence = seen
+                    .entry((
+                        finding.fingerprint.clone(),
+                        finding.code,
+                        finding.function.clone(),
+                    ))
+                    .or_default();
                 finding.seal(*occurrence);
                 *occurrence += 1;
                 match suppressions.take(&finding) {
@@ -284,18 +346,35 @@ impl Linter {
             }
             report.notices.extend(suppressions.complaints(&self.config));
         }
-        report.findings.sort_by(|a, b| (&a.place.path, a.place.line, a.place.column, a.code).cmp(&(&b.place.path, b.place.line, b.place.column, b.code)));
-        report.notices.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
+        report.findings.sort_by(|a, b| {
+            (&a.place.path, a.place.line, a.place.column, a.code).cmp(&(
+                &b.place.path,
+                b.place.line,
+                b.place.column,
+                b.code,
+            ))
+        });
+        report
+            .notices
+            .sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
         report
     }
 }
 
-fn unreadable(path: &str, error: &std::io::Error) -> Scanned {
+fn unreadable(path: &str, error: &dyn std::fmt::Display) -> Scanned {
     Scanned {
-        facts: FileFacts { path: path.to_owned(), ..FileFacts::default() },
+        facts: FileFacts {
+            path: path.to_owned(),
+            ..FileFacts::default()
+        },
         candidates: Vec::new(),
         suppressions: Suppressions::default(),
-        notices: vec![Notice { path: path.to_owned(), line: 1, kind: "unreadable", message: error.to_string() }],
+        notices: vec![Notice {
+            path: path.to_owned(),
+            line: 1,
+            kind: "unreadable",
+            message: error.to_string(),
+        }],
         crashes: Vec::new(),
         checklist: Vec::new(),
         lines: 0,

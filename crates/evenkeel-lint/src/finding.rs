@@ -116,7 +116,11 @@ impl Finding {
     /// Starts a finding at `node`.
     pub(crate) fn at(view: &View<'_>, node: NodeId, message: String) -> Self {
         let function = view.function_summary(node).map_or_else(String::new, |s| {
-            if s.receiver.is_empty() { s.name.clone() } else { format!("{}.{}", s.receiver, s.name) }
+            if s.receiver.is_empty() {
+                s.name.clone()
+            } else {
+                format!("{}.{}", s.receiver, s.name)
+            }
         });
         let text = view.tree.text_of(node);
         let squeezed: String = text.split_whitespace().collect();
@@ -151,10 +155,18 @@ impl Finding {
         self
     }
 
-    pub(crate) fn related(mut self, view: &View<'_>, node: NodeId, label: impl Into<String>) -> Self {
+    pub(crate) fn related(
+        mut self,
+        view: &View<'_>,
+        node: NodeId,
+        label: impl Into<String>,
+    ) -> Self {
         let place = head_place(view, node);
         if place.line != self.place.line {
-            self.related.push(Related { place, label: label.into() });
+            self.related.push(Related {
+                place,
+                label: label.into(),
+            });
         }
         self
     }
@@ -162,14 +174,19 @@ impl Finding {
     /// Seals the fingerprint: what was kept as text becomes a hash over everything that stays the
     /// same when lines move.
     pub(crate) fn seal(&mut self, occurrence: usize) {
-        let text = format!("{}|{}|{}|{}|{occurrence}", self.code, self.place.path, self.function, self.fingerprint);
+        let text = format!(
+            "{}|{}|{}|{}|{occurrence}",
+            self.code, self.place.path, self.function, self.fingerprint
+        );
         self.fingerprint = format!("{:016x}", fnv1a(text.as_bytes()));
     }
 }
 
 /// FNV-1a, 64 bits: stable across versions and machines, which the standard hashers do not promise.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// The place of a node.
@@ -190,5 +207,12 @@ pub(crate) fn head_place(view: &View<'_>, node: NodeId) -> Place {
 pub(crate) fn bytes_place(view: &View<'_>, bytes: Range<usize>) -> Place {
     let (line, column) = view.lines.position(bytes.start as u32);
     let (end_line, end_column) = view.lines.position(bytes.end as u32);
-    Place { path: view.path.to_owned(), line, column, end_line, end_column, bytes }
+    Place {
+        path: view.path.to_owned(),
+        line,
+        column,
+        end_line,
+        end_column,
+        bytes,
+    }
 }

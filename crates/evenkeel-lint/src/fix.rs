@@ -35,11 +35,22 @@ impl FixedFile {
 
 /// Applies the fixes of a report to the texts that `read` gives. Fixes that change behaviour are
 /// applied only with `also_unsafe`.
-pub fn fixed_files(report: &Report, also_unsafe: bool, read: &dyn Fn(&str) -> Option<String>) -> Vec<FixedFile> {
+pub fn fixed_files(
+    report: &Report,
+    also_unsafe: bool,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Vec<FixedFile> {
     let mut by_path: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
     for finding in &report.findings {
-        if finding.fix.as_ref().is_some_and(|fix| also_unsafe || !fix.changes_behaviour) {
-            by_path.entry(&finding.place.path).or_default().push(finding);
+        if finding
+            .fix
+            .as_ref()
+            .is_some_and(|fix| also_unsafe || !fix.changes_behaviour)
+        {
+            by_path
+                .entry(&finding.place.path)
+                .or_default()
+                .push(finding);
         }
     }
     by_path
@@ -47,7 +58,12 @@ pub fn fixed_files(report: &Report, also_unsafe: bool, read: &dyn Fn(&str) -> Op
         .filter_map(|(path, findings)| {
             let before = read(path)?;
             let (after, fixed) = apply(&before, &findings);
-            (fixed > 0).then(|| FixedFile { path: path.to_owned(), before, after, fixed })
+            (fixed > 0).then(|| FixedFile {
+                path: path.to_owned(),
+                before,
+                after,
+                fixed,
+            })
         })
         .collect()
 }
@@ -57,8 +73,16 @@ fn apply(text: &str, findings: &[&Finding]) -> (String, usize) {
     let mut fixed = 0;
     for (at, finding) in findings.iter().enumerate() {
         let Some(fix) = &finding.fix else { continue };
-        let overlaps = fix.edits.iter().any(|e| edits.iter().any(|(_, held)| e.bytes.start < held.bytes.end.max(held.bytes.start + 1) && held.bytes.start < e.bytes.end.max(e.bytes.start + 1)));
-        let fits = fix.edits.iter().all(|e| text.get(e.bytes.clone()).is_some());
+        let overlaps = fix.edits.iter().any(|e| {
+            edits.iter().any(|(_, held)| {
+                e.bytes.start < held.bytes.end.max(held.bytes.start + 1)
+                    && held.bytes.start < e.bytes.end.max(e.bytes.start + 1)
+            })
+        });
+        let fits = fix
+            .edits
+            .iter()
+            .all(|e| text.get(e.bytes.clone()).is_some());
         if !overlaps && fits {
             edits.extend(fix.edits.iter().map(|e| (at, e)));
             fixed += 1;
@@ -88,8 +112,15 @@ pub fn with_suppressions(text: &str, findings: &[&Finding]) -> String {
     let mut out = String::with_capacity(text.len() + codes.len() * 48);
     for (at, line) in text.split_inclusive('\n').enumerate() {
         if let Some(codes) = codes.get(&(at as u32 + 1)) {
-            let indent: String = line.chars().take_while(|c| *c == ' ' || *c == '\t').collect();
-            out.push_str(&format!("{indent}// {} {} -- {UNEXPLAINED}\n", crate::suppress::MARK, codes.join(", ")));
+            let indent: String = line
+                .chars()
+                .take_while(|c| *c == ' ' || *c == '\t')
+                .collect();
+            out.push_str(&format!(
+                "{indent}// {} {} -- {UNEXPLAINED}\n",
+                crate::suppress::MARK,
+                codes.join(", ")
+            ));
         }
         out.push_str(line);
     }

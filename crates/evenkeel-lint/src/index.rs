@@ -38,7 +38,11 @@ impl Index {
     }
 
     /// Functions of `package` called `name`, with the path of their file.
-    pub(crate) fn named<'a>(&'a self, package: &str, name: &str) -> impl Iterator<Item = (&'a str, &'a Summary)> + use<'a> {
+    pub(crate) fn named<'a>(
+        &'a self,
+        package: &str,
+        name: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a Summary)> + use<'a> {
         let found = self.by_name.get(&(package.to_owned(), name.to_owned()));
         found.into_iter().flatten().filter_map(|&(file, at)| {
             let file = self.files.get(file as usize)?;

@@ -36,7 +36,10 @@ pub struct Rule {
 
 impl std::fmt::Debug for Rule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rule").field("code", &self.code).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Rule")
+            .field("code", &self.code)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,7 +57,7 @@ impl Rule {
         }
     }
 
-    /// Whether this file's tests and test doubles are left alone.
+    /// Whether `code` is this rule's code or name.
     pub(crate) fn has_code(&self, code: &str) -> bool {
         self.code == code || self.name == code
     }

@@ -48,7 +48,10 @@ pub(crate) fn setting(path: &str) -> Setting {
     }
     let stem = name.split('.').next().unwrap_or(name);
     let stem_is_test = stem.split(['_', '-']).any(|part| {
-        matches!(part, "test" | "tests" | "testing" | "testutil" | "mock" | "mocks" | "fake" | "bench")
+        matches!(
+            part,
+            "test" | "tests" | "testing" | "testutil" | "mock" | "mocks" | "fake" | "bench"
+        )
     });
     if stem_is_test {
         return Setting::Test;
@@ -59,19 +62,50 @@ pub(crate) fn setting(path: &str) -> Setting {
         let is_test = part.split(['_', '-', '.']).any(|word| {
             matches!(
                 word,
-                "test" | "tests" | "testing" | "testutil" | "testutils" | "testkit" | "testdata" | "testlib"
-                    | "e2e" | "example" | "examples" | "bench" | "benches" | "benchmark" | "benchmarks"
-                    | "mock" | "mocks" | "fake" | "fakes" | "fixtures" | "integration" | "stress" | "fuzz" | "simulator"
+                "test"
+                    | "tests"
+                    | "testing"
+                    | "testutil"
+                    | "testutils"
+                    | "testkit"
+                    | "testdata"
+                    | "testlib"
+                    | "e2e"
+                    | "example"
+                    | "examples"
+                    | "bench"
+                    | "benches"
+                    | "benchmark"
+                    | "benchmarks"
+                    | "mock"
+                    | "mocks"
+                    | "fake"
+                    | "fakes"
+                    | "fixtures"
+                    | "integration"
+                    | "stress"
+                    | "fuzz"
+                    | "simulator"
             )
         }) || part.starts_with("test")
             || part.ends_with("bench")
-            || (part.ends_with("test") || part.ends_with("tests")) && !matches!(part.as_str(), "latest" | "contest" | "attest" | "protest");
+            || (part.ends_with("test") || part.ends_with("tests"))
+                && !matches!(part.as_str(), "latest" | "contest" | "attest" | "protest");
         if is_test {
             return Setting::Test;
         }
         if matches!(
             part.as_str(),
-            "hack" | "scripts" | "script" | "tools" | "tool" | "xtask" | "contrib" | "cli" | "build" | "dev"
+            "hack"
+                | "scripts"
+                | "script"
+                | "tools"
+                | "tool"
+                | "xtask"
+                | "contrib"
+                | "cli"
+                | "build"
+                | "dev"
         ) {
             setting = Setting::Command;
         }
@@ -87,7 +121,10 @@ pub(crate) fn setting(path: &str) -> Setting {
 
 /// Whether the head of the file says that a program wrote it.
 pub(crate) fn is_generated(text: &str) -> bool {
-    let head = text.as_bytes().get(..text.len().min(2048)).unwrap_or_default();
+    let head = text
+        .as_bytes()
+        .get(..text.len().min(2048))
+        .unwrap_or_default();
     memchr::memmem::find(head, b"DO NOT EDIT").is_some()
         || memchr::memmem::find(head, b"@generated").is_some()
         || memchr::memmem::find(head, b"Code generated").is_some()
@@ -95,7 +132,10 @@ pub(crate) fn is_generated(text: &str) -> bool {
 
 /// Whether a directory of this name holds other people's or built code.
 pub(crate) fn is_foreign_directory(name: &str) -> bool {
-    matches!(name, "vendor" | "target" | "node_modules" | "third_party" | "testdata" | ".git")
+    matches!(
+        name,
+        "vendor" | "target" | "node_modules" | "third_party" | "testdata" | ".git"
+    )
 }
 
 /// Line starts of a text: turns byte offsets into lines and columns.
@@ -114,15 +154,12 @@ impl Lines {
     /// Line (from 1) and column in bytes (from 1).
     pub(crate) fn position(&self, offset: u32) -> (u32, u32) {
         let line = self.starts.partition_point(|&s| s <= offset);
-        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let start = self
+            .starts
+            .get(line.saturating_sub(1))
+            .copied()
+            .unwrap_or(0);
         (line as u32, offset - start + 1)
-    }
-
-    /// Byte range of a line (from 1), without its end.
-    pub(crate) fn range(&self, line: u32, text: &str) -> std::ops::Range<usize> {
-        let start = self.starts.get(line as usize - 1).copied().unwrap_or(text.len() as u32) as usize;
-        let end = self.starts.get(line as usize).map_or(text.len(), |&s| s as usize);
-        start..start + text[start..end].trim_end_matches(['\n', '\r']).len()
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -149,6 +186,5 @@ mod tests {
         let lines = Lines::new("ab\ncd\n");
         assert_eq!(lines.position(0), (1, 1));
         assert_eq!(lines.position(4), (2, 2));
-        assert_eq!(lines.range(2, "ab\ncd\n"), 3..5);
     }
 }

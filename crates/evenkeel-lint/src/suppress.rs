@@ -44,8 +44,15 @@ impl Suppressions {
     pub(crate) fn read(view: &View<'_>) -> Self {
         let mut list = Vec::new();
         for comment in &view.tree.comments {
-            let text = view.tree.text.get(comment.start as usize..comment.end as usize).unwrap_or("");
-            let text = text.trim_start_matches(['/', '*', '!']).trim_end_matches("*/").trim();
+            let text = view
+                .tree
+                .text
+                .get(comment.start as usize..comment.end as usize)
+                .unwrap_or("");
+            let text = text
+                .trim_start_matches(['/', '*', '!'])
+                .trim_end_matches("*/")
+                .trim();
             let line = view.lines.position(comment.start).0;
             if let Some(rest) = text.strip_prefix(MARK) {
                 let (whole_file, rest) = match rest.strip_prefix("-file") {
@@ -56,7 +63,12 @@ impl Suppressions {
                 list.push(Suppression {
                     line,
                     whole_file,
-                    codes: codes.split([',', ' ']).map(str::trim).filter(|c| !c.is_empty()).map(ToOwned::to_owned).collect(),
+                    codes: codes
+                        .split([',', ' '])
+                        .map(str::trim)
+                        .filter(|c| !c.is_empty())
+                        .map(ToOwned::to_owned)
+                        .collect(),
                     reason: reason.trim().to_owned(),
                     is_ours: true,
                     used: false,
@@ -69,20 +81,40 @@ impl Suppressions {
                     .flat_map(|(_, codes)| codes.iter().map(|c| (*c).to_owned()))
                     .collect();
                 if !codes.is_empty() {
-                    list.push(Suppression { line, whole_file: false, codes, reason: reason.trim().to_owned(), is_ours: false, used: false });
+                    list.push(Suppression {
+                        line,
+                        whole_file: false,
+                        codes,
+                        reason: reason.trim().to_owned(),
+                        is_ours: false,
+                        used: false,
+                    });
                 }
             }
         }
-        Suppressions { path: view.path.to_owned(), list }
+        Suppressions {
+            path: view.path.to_owned(),
+            list,
+        }
     }
 
     /// Takes `finding` back if a comment says so; the answer is the comment's reason.
     pub(crate) fn take(&mut self, finding: &Finding) -> Option<String> {
-        let heads: Vec<u32> = finding.related.iter().filter(|r| r.place.path == self.path).map(|r| r.place.line).collect();
+        let heads: Vec<u32> = finding
+            .related
+            .iter()
+            .filter(|r| r.place.path == self.path)
+            .map(|r| r.place.line)
+            .collect();
         let found = self.list.iter_mut().find(|s| {
             let line = finding.place.line;
-            let here = s.whole_file || s.line == line || s.line + 1 == line || heads.iter().any(|&h| s.line == h || s.line + 1 == h);
-            let all = s.codes.iter().any(|c| finding.code.starts_with(c.as_str()) && c.starts_with("EK") || c == finding.name);
+            let here = s.whole_file
+                || s.line == line
+                || s.line + 1 == line
+                || heads.iter().any(|&h| s.line == h || s.line + 1 == h);
+            let all = s.codes.iter().any(|c| {
+                finding.code.starts_with(c.as_str()) && c.starts_with("EK") || c == finding.name
+            });
             here && all
         })?;
         found.used = true;
@@ -94,18 +126,42 @@ impl Suppressions {
         let mut notices = Vec::new();
         for suppression in self.list.iter().filter(|s| s.is_ours) {
             let mut complain = |kind, message: String| {
-                notices.push(Notice { path: self.path.clone(), line: suppression.line, kind, message });
+                notices.push(Notice {
+                    path: self.path.clone(),
+                    line: suppression.line,
+                    kind,
+                    message,
+                });
             };
-            let unknown = suppression.codes.iter().find(|c| !rules::all().iter().any(|r| r.code.starts_with(c.as_str()) && c.starts_with("EK") || r.name == c.as_str()));
+            let unknown = suppression.codes.iter().find(|c| {
+                !rules::all().iter().any(|r| {
+                    r.code.starts_with(c.as_str()) && c.starts_with("EK") || r.name == c.as_str()
+                })
+            });
             if let Some(code) = unknown {
-                complain("unknown-suppression", format!("`{code}` is the code or name of no rule"));
+                complain(
+                    "unknown-suppression",
+                    format!("`{code}` is the code or name of no rule"),
+                );
             } else if suppression.codes.is_empty() {
                 complain("unknown-suppression", format!("`{MARK}` names no rule"));
             } else if !suppression.used {
-                complain("unused-suppression", format!("nothing is found here that `{MARK} {}` takes back", suppression.codes.join(", ")));
+                complain(
+                    "unused-suppression",
+                    format!(
+                        "nothing is found here that `{MARK} {}` takes back",
+                        suppression.codes.join(", ")
+                    ),
+                );
             }
             if suppression.reason.is_empty() && config.spec().require_reason.unwrap_or(true) {
-                complain("suppression-without-reason", format!("say why: `// {MARK} {} -- reason`", suppression.codes.join(", ")));
+                complain(
+                    "suppression-without-reason",
+                    format!(
+                        "say why: `// {MARK} {} -- reason`",
+                        suppression.codes.join(", ")
+                    ),
+                );
             }
         }
         notices

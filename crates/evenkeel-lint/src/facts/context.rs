@@ -12,7 +12,9 @@ pub(crate) fn live(view: &View<'_>, function: NodeId) -> Option<String> {
         if tree.kind(parameter) != Kind::Parameter {
             continue;
         }
-        let Some(kind) = tree.child(parameter, Role::Type) else { continue };
+        let Some(kind) = tree.child(parameter, Role::Type) else {
+            continue;
+        };
         let kind = tree.text_of(kind);
         let name = tree
             .child(parameter, Role::Name)
@@ -59,7 +61,10 @@ pub(crate) fn handler(view: &View<'_>, function: NodeId) -> Option<&'static str>
             if types.contains(&"http.ResponseWriter") && types.contains(&"*http.Request") {
                 return Some("an HTTP handler");
             }
-            if types.iter().any(|t| matches!(*t, "*gin.Context" | "echo.Context" | "*fiber.Ctx")) {
+            if types
+                .iter()
+                .any(|t| matches!(*t, "*gin.Context" | "echo.Context" | "*fiber.Ctx"))
+            {
                 return Some("an HTTP handler");
             }
             if types.iter().any(|t| is_stream(t)) {
@@ -67,7 +72,10 @@ pub(crate) fn handler(view: &View<'_>, function: NodeId) -> Option<&'static str>
             }
             let results: Vec<&str> = tree
                 .roles(function, Role::Result)
-                .map(|r| tree.child(r, Role::Type).map_or(tree.text_of(r), |t| tree.text_of(t)))
+                .map(|r| {
+                    tree.child(r, Role::Type)
+                        .map_or(tree.text_of(r), |t| tree.text_of(t))
+                })
                 .collect();
             let grpc = types.len() == 2
                 && types[0] == "context.Context"
@@ -77,7 +85,12 @@ pub(crate) fn handler(view: &View<'_>, function: NodeId) -> Option<&'static str>
                 && results.len() == 2
                 && results[0].starts_with('*')
                 && (results[0].ends_with("Response") || results[0].ends_with("Reply"))
-                && tree.child(function, Role::Receiver).is_some_and(|r| has_any(tree.text_of(r), &["server", "service", "handler", "svc", "api", "endpoint"]));
+                && tree.child(function, Role::Receiver).is_some_and(|r| {
+                    has_any(
+                        tree.text_of(r),
+                        &["server", "service", "handler", "svc", "api", "endpoint"],
+                    )
+                });
             grpc.then_some("a gRPC handler")
         }
         Language::Rust => rust_handler(view, function),
@@ -102,7 +115,10 @@ fn rust_handler(view: &View<'_>, function: NodeId) -> Option<&'static str> {
         }
         if tree.kind(sibling) == Kind::Attribute {
             let text = tree.text_of(sibling);
-            if ["#[get(", "#[post(", "#[put(", "#[delete(", "#[patch("].iter().any(|p| text.starts_with(p)) {
+            if ["#[get(", "#[post(", "#[put(", "#[delete(", "#[patch("]
+                .iter()
+                .any(|p| text.starts_with(p))
+            {
                 previous = Some("an actix handler");
             }
         } else {
@@ -114,20 +130,36 @@ fn rust_handler(view: &View<'_>, function: NodeId) -> Option<&'static str> {
     }
     let mut axum = false;
     for parameter in tree.roles(function, Role::Parameter) {
-        let Some(kind) = tree.child(parameter, Role::Type) else { continue };
+        let Some(kind) = tree.child(parameter, Role::Type) else {
+            continue;
+        };
         let kind = tree.text_of(kind);
-        let pattern = tree.child(parameter, Role::Pattern).map_or("", |p| tree.text_of(p));
-        if kind.starts_with("Request<") && view.imports_any("tonic") || kind.starts_with("tonic::Request<") {
+        let pattern = tree
+            .child(parameter, Role::Pattern)
+            .map_or("", |p| tree.text_of(p));
+        if kind.starts_with("Request<") && view.imports_any("tonic")
+            || kind.starts_with("tonic::Request<")
+        {
             return Some("a gRPC handler");
         }
         if kind.starts_with("Request<") && view.imports_any("hyper") {
             return Some("an HTTP handler");
         }
-        let extractor = ["State<", "Path<", "Query<", "Json<", "Extension<", "HeaderMap"].iter().any(|p| kind.starts_with(p));
+        let extractor = [
+            "State<",
+            "Path<",
+            "Query<",
+            "Json<",
+            "Extension<",
+            "HeaderMap",
+        ]
+        .iter()
+        .any(|p| kind.starts_with(p));
         axum |= extractor && (pattern.contains('(') || view.imports_any("axum"));
         if kind.starts_with("web::") && view.imports_any("actix_web") || kind == "HttpRequest" {
             return Some("an actix handler");
         }
     }
-    (axum && (view.imports_any("axum") || tree.text.contains("axum::"))).then_some("an axum handler")
+    (axum && (view.imports_any("axum") || tree.text.contains("axum::")))
+        .then_some("an axum handler")
 }

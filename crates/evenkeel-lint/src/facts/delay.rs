@@ -4,167 +4,10 @@
 //! a definition that reaches it within two steps, or inside a helper of the same package. It grows
 //! when a definition multiplies or shifts it, and is capped when one clamps it.
 
+pub(crate) use super::wait::{DelaySite, Wait, in_select_arm, site, timer_receive};
 use super::words::{self, has_any, has_word};
-use super::{View, compact};
-use crate::source::Language;
+use super::{View, compact, library};
 use crate::syntax::{Kind, NodeId, Op, Role, Tree};
-
-/// How a loop waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// Blocks or awaits for the whole time: `time.Sleep`, `sleep(d).await`.
-    Plain,
-    /// One arm of a select: something else may end it.
-    Select,
-    /// A ticker's next tick.
-    Tick,
-    /// A helper or a library that decides itself: `backoff.Wait()`, `sleepContext(ctx, d)`.
-    Helper,
-}
-
-/// A place where a loop waits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DelaySite {
-    pub(crate) wait: Wait,
-    pub(crate) call: NodeId,
-    /// The duration, where one is written.
-    pub(crate) duration: Option<NodeId>,
-}
-
-/// Whether this call waits, and how.
-pub(crate) fn site(view: &View<'_>, call: NodeId) -> Option<DelaySite> {
-    let tree = view.tree;
-    let name = tree.callee_name(call);
-    if name.is_empty() {
-        return None;
-    }
-    let first = tree.arguments(call).next();
-    let found = |wait, duration| Some(DelaySite { wait, call, duration });
-    match tree.language {
-        Language::Go => match name {
-            "Sleep" if view.called(call) == "time.Sleep" => found(Wait::Plain, first),
-            "Sleep" => {
-                let path = view.called(call);
-                if has_any(&path, &["clock", "time", "sleeper"]) && tree.arguments(call).count() == 1 {
-                    return found(Wait::Plain, first);
-                }
-                found(Wait::Helper, duration_argument(tree, call))
-            }
-            "After" if is_received(tree, call) => {
-                let path = view.called(call);
-                if path != "time.After" && !has_any(&path, &["clock", "time"]) {
-                    return None;
-                }
-                let select = in_select_arm(tree, call);
-                found(if select { Wait::Select } else { Wait::Plain }, first)
-            }
-            "Wait" | "Next" | "NextBackOff" | "Pause" if receiver_is_backoff(view, call) => found(Wait::Helper, None),
-            _ if name_waits(name) => found(Wait::Helper, duration_argument(tree, call)),
-            _ => None,
-        },
-        Language::Rust => match name {
-            "sleep" | "sleep_until" => {
-                let path = view.called(call);
-                let blocking = path.contains("thread::");
-                if path.starts_with("tokio") || path.starts_with("time::") || blocking || path.contains("async_std") || path.contains("smol") || path == "sleep" || path.contains("::sleep") {
-                    let select = in_select_arm(tree, call);
-                    return found(if select { Wait::Select } else { Wait::Plain }, first);
-                }
-                found(Wait::Helper, first)
-            }
-            "tick" => found(Wait::Tick, None),
-            "new" | "after" if has_any(&view.called(call), &["delay::new", "timer::after"]) && is_awaited(tree, call) => {
-                let select = in_select_arm(tree, call);
-                found(if select { Wait::Select } else { Wait::Plain }, first)
-            }
-            "wait" | "next" if receiver_is_backoff(view, call) && is_awaited(tree, call) => found(Wait::Helper, None),
-            _ if name_waits(name) && is_awaited(tree, call) => found(Wait::Helper, duration_argument(tree, call)),
-            _ => None,
-        },
-    }
-}
-
-/// A Go timer's channel in a receive: `<-timer.C`, `<-ticker.C`.
-pub(crate) fn timer_receive(view: &View<'_>, receive: NodeId) -> Option<DelaySite> {
-    let tree = view.tree;
-    let channel = tree.children(receive).next()?;
-    let text = compact(tree.text_of(channel));
-    let base = text.strip_suffix(".C").or_else(|| text.strip_suffix(".C()")).or_else(|| text.strip_suffix(".Chan()"))?;
-    let select = in_select_arm(tree, receive);
-    let scope = view.scope(receive);
-    let mut duration = None;
-    let mut ticker = has_word(base, &["ticker", "tick", "interval"]);
-    for value in view.definitions(scope, base) {
-        if tree.kind(value) == Kind::Call {
-            match tree.callee_name(value) {
-                "NewTimer" | "Timer" => duration = tree.arguments(value).next(),
-                "NewTicker" | "Tick" => ticker = true,
-                _ => {}
-            }
-        }
-    }
-    for id in tree.subtree(scope) {
-        if tree.kind(id) == Kind::Call && tree.callee_name(id) == "Reset" {
-            let receiver = tree.receiver(id).map(|r| compact(tree.text_of(r)));
-            if receiver.as_deref() == Some(base) {
-                duration = tree.arguments(id).next().or(duration);
-            }
-        }
-    }
-    let wait = if ticker {
-        Wait::Tick
-    } else if select {
-        Wait::Select
-    } else {
-        Wait::Plain
-    };
-    Some(DelaySite { wait, call: receive, duration })
-}
-
-fn name_waits(name: &str) -> bool {
-    has_word(name, &["sleep", "sleeping"])
-        || has_word(name, &["backoff"]) && !has_word(name, &["new", "reset", "get", "calculate", "compute", "with", "next", "default", "duration", "is", "config", "set", "max", "min", "exponential", "policy", "delay", "time", "permanent"])
-        || has_word(name, &["wait", "pause"]) && has_word(name, &["retry", "backoff", "interval", "delay"])
-}
-
-fn receiver_is_backoff(view: &View<'_>, call: NodeId) -> bool {
-    view.tree.receiver(call).is_some_and(|r| {
-        let text = view.tree.text_of(r);
-        has_word(text, &["backoff", "boff", "backoffs", "retry", "retrier", "retryer", "bo", "throttle"]) || has_any(text, &["backoff"])
-    })
-}
-
-fn duration_argument(tree: &Tree<'_>, call: NodeId) -> Option<NodeId> {
-    tree.arguments(call).find(|&a| {
-        has_any(tree.text_of(a), &["delay", "backoff", "interval", "wait", "duration", "second", "millis", "sleep", "time.", "timeout"])
-    })
-}
-
-fn is_received(tree: &Tree<'_>, call: NodeId) -> bool {
-    let parent = tree.parent(call);
-    tree.kind(parent) == Kind::Unary && tree.get(parent).op == Op::Receive
-}
-
-fn is_awaited(tree: &Tree<'_>, call: NodeId) -> bool {
-    tree.kind(tree.parent(call)) == Kind::Await || in_select_arm(tree, call)
-}
-
-/// Whether `id` stands in the pattern of a select arm that has other arms beside it.
-pub(crate) fn in_select_arm(tree: &Tree<'_>, id: NodeId) -> bool {
-    let mut at = id;
-    for parent in tree.ancestors(id) {
-        match tree.kind(parent) {
-            Kind::Arm => {
-                return tree.get(at).role == Role::Pattern
-                    && tree.kind(tree.parent(parent)) == Kind::Select
-                    && tree.children(tree.parent(parent)).filter(|&c| tree.kind(c) == Kind::Arm).count() > 1;
-            }
-            Kind::Block | Kind::Function | Kind::Closure | Kind::Loop => return false,
-            _ => at = parent,
-        }
-    }
-    false
-}
 
 /// What decides the length of a delay.
 #[derive(Clone, Debug, Default)]
@@ -187,7 +30,10 @@ pub(crate) struct DelayFacts {
 /// Follows a duration to what decides it.
 pub(crate) fn decide(view: &View<'_>, duration: NodeId, around: NodeId) -> DelayFacts {
     let tree = view.tree;
-    let mut facts = DelayFacts { text: super::brief(tree.text_of(duration)), ..DelayFacts::default() };
+    let mut facts = DelayFacts {
+        text: super::brief(tree.text_of(duration)),
+        ..DelayFacts::default()
+    };
     facts.constant_ms = milliseconds(view, duration, 0);
     facts.is_constant = facts.constant_ms.is_some() || is_constant(view, duration);
     let scope = view.scope(duration);
@@ -206,6 +52,11 @@ pub(crate) fn decide(view: &View<'_>, duration: NodeId, around: NodeId) -> Delay
                 continue;
             }
             for id in tree.subtree(value) {
+                if tree.kind(id) == Kind::Call
+                    && let Some(receiver) = tree.receiver(id)
+                {
+                    next.extend(view.definitions(scope, &compact(tree.text_of(receiver))));
+                }
                 let is_path = matches!(tree.kind(id), Kind::Name | Kind::Field)
                     && tree.get(id).role != Role::Callee
                     && !matches!(tree.kind(tree.parent(id)), Kind::Field);
@@ -243,6 +94,11 @@ fn examine(view: &View<'_>, value: NodeId, facts: &mut DelayFacts) {
                 if is_growth_call(name) {
                     facts.grows = Some(id);
                 }
+                if let Some(library) = library::of(&path) {
+                    facts.is_random |= library.jitter;
+                    facts.is_capped |= library.cap;
+                    continue;
+                }
                 if is_arithmetic(name, &path) || name.is_empty() {
                     continue;
                 }
@@ -260,25 +116,39 @@ fn examine(view: &View<'_>, value: NodeId, facts: &mut DelayFacts) {
 }
 
 /// Multiplication of the delay by itself, and comparisons that hold it down.
-fn examine_growth(view: &View<'_>, scope: NodeId, names: &[String], around: NodeId, facts: &mut DelayFacts) {
+fn examine_growth(
+    view: &View<'_>,
+    scope: NodeId,
+    names: &[String],
+    around: NodeId,
+    facts: &mut DelayFacts,
+) {
     let tree = view.tree;
     for id in tree.subtree(scope) {
         match tree.kind(id) {
             Kind::Assign => {
-                let Some(target) = tree.child(id, Role::Left) else { continue };
+                let Some(target) = tree.child(id, Role::Left) else {
+                    continue;
+                };
                 let target = compact(tree.text_of(target));
                 let target = target.trim_start_matches('*');
                 if !names.iter().any(|n| n == target) || !tree.within(id, around) {
                     continue;
                 }
                 let right = tree.child(id, Role::Right);
-                let multiplies = matches!(tree.get(id).op, Op::MultiplyAssign | Op::ShiftLeftAssign)
-                    || right.is_some_and(|right| grows_from(tree, right, target));
+                let multiplies =
+                    matches!(tree.get(id).op, Op::MultiplyAssign | Op::ShiftLeftAssign)
+                        || right.is_some_and(|right| grows_from(tree, right, target));
                 if multiplies {
                     facts.grows = Some(id);
                 }
             }
-            Kind::Binary if matches!(tree.get(id).op, Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual) => {
+            Kind::Binary
+                if matches!(
+                    tree.get(id).op,
+                    Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual
+                ) =>
+            {
                 let compares = [Role::Left, Role::Right].into_iter().any(|role| {
                     tree.child(id, role).is_some_and(|side| {
                         let text = compact(tree.text_of(side));
@@ -295,7 +165,12 @@ fn examine_growth(view: &View<'_>, scope: NodeId, names: &[String], around: Node
 }
 
 fn is_counter(name: &str) -> bool {
-    has_word(name, &["attempt", "attempts", "i", "n", "retry", "retries", "tries", "count", "try", "j", "k"])
+    has_word(
+        name,
+        &[
+            "attempt", "attempts", "i", "n", "retry", "retries", "tries", "count", "try", "j", "k",
+        ],
+    )
 }
 
 fn grows_from(tree: &Tree<'_>, right: NodeId, target: &str) -> bool {
@@ -304,7 +179,10 @@ fn grows_from(tree: &Tree<'_>, right: NodeId, target: &str) -> bool {
             matches!(tree.get(id).op, Op::Multiply | Op::ShiftLeft)
                 && has_any(&compact(tree.text_of(id)), &[&target.to_ascii_lowercase()])
         }
-        Kind::Call => is_growth_call(tree.callee_name(id)) && has_any(&compact(tree.text_of(id)), &[&target.to_ascii_lowercase()]),
+        Kind::Call => {
+            is_growth_call(tree.callee_name(id))
+                && has_any(&compact(tree.text_of(id)), &[&target.to_ascii_lowercase()])
+        }
         _ => false,
     })
 }
@@ -312,7 +190,19 @@ fn grows_from(tree: &Tree<'_>, right: NodeId, target: &str) -> bool {
 fn is_growth_call(name: &str) -> bool {
     matches!(
         name,
-        "Pow" | "pow" | "powi" | "powf" | "Exp2" | "saturating_pow" | "saturating_mul" | "mul_f64" | "mul_f32" | "checked_mul" | "checked_pow" | "wrapping_mul" | "checked_shl"
+        "Pow"
+            | "pow"
+            | "powi"
+            | "powf"
+            | "Exp2"
+            | "saturating_pow"
+            | "saturating_mul"
+            | "mul_f64"
+            | "mul_f32"
+            | "checked_mul"
+            | "checked_pow"
+            | "wrapping_mul"
+            | "checked_shl"
     )
 }
 
@@ -320,10 +210,54 @@ fn is_arithmetic(name: &str, path: &str) -> bool {
     is_growth_call(name)
         || matches!(
             name,
-            "Duration" | "float64" | "int64" | "int" | "uint" | "uint64" | "from_secs" | "from_millis" | "from_secs_f64" | "from_secs_f32" | "from_micros"
-                | "from_nanos" | "from_mins" | "as_millis" | "as_secs" | "min" | "Min" | "max" | "Max" | "Seconds" | "Milliseconds" | "clamp" | "into" | "clone"
-                | "saturating_sub" | "saturating_add" | "unwrap_or" | "unwrap" | "unwrap_or_default" | "unwrap_or_else" | "Sub" | "Since" | "Until" | "Now" | "now"
-                | "elapsed" | "mul" | "float32" | "uint32" | "int32" | "Load" | "load" | "checked_sub" | "try_from" | "get" | "Get" | "ParseDuration" | "copied"
+            "Duration"
+                | "float64"
+                | "int64"
+                | "int"
+                | "uint"
+                | "uint64"
+                | "from_secs"
+                | "from_millis"
+                | "from_secs_f64"
+                | "from_secs_f32"
+                | "from_micros"
+                | "from_nanos"
+                | "from_mins"
+                | "as_millis"
+                | "as_secs"
+                | "min"
+                | "Min"
+                | "max"
+                | "Max"
+                | "Seconds"
+                | "Milliseconds"
+                | "clamp"
+                | "into"
+                | "clone"
+                | "saturating_sub"
+                | "saturating_add"
+                | "unwrap_or"
+                | "unwrap"
+                | "unwrap_or_default"
+                | "unwrap_or_else"
+                | "Sub"
+                | "Since"
+                | "Until"
+                | "Now"
+                | "now"
+                | "elapsed"
+                | "mul"
+                | "float32"
+                | "uint32"
+                | "int32"
+                | "Load"
+                | "load"
+                | "checked_sub"
+                | "try_from"
+                | "get"
+                | "Get"
+                | "ParseDuration"
+                | "copied"
         )
         || path.starts_with("math.")
         || path.starts_with("time.")
@@ -337,16 +271,22 @@ fn is_constant(view: &View<'_>, id: NodeId) -> bool {
             tree.get(n).role == Role::Name
                 || text == "time"
                 || view.constant(text).is_some()
-                || text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
+                || text
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
                 || view.import(text).is_some()
-                || matches!(text, "Duration" | "tokio" | "std" | "from_secs" | "from_millis")
+                || matches!(
+                    text,
+                    "Duration" | "tokio" | "std" | "from_secs" | "from_millis"
+                )
         }
         Kind::Call => is_arithmetic(tree.callee_name(n), ""),
         Kind::Number | Kind::Binary | Kind::Cast | Kind::Type | Kind::Unary => true,
         Kind::Field => {
             let text = tree.text_of(n);
             let last = tree.last_segment(n);
-            text.starts_with("time.") || text.contains("Duration::")
+            text.starts_with("time.")
+                || text.contains("Duration::")
                 || last.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
         }
         _ => false,
@@ -373,7 +313,8 @@ pub(crate) fn milliseconds(view: &View<'_>, id: NodeId, depth: u8) -> Option<u64
         Kind::Binary if tree.get(id).op == Op::Multiply => {
             let left = tree.child(id, Role::Left)?;
             let right = tree.child(id, Role::Right)?;
-            let unit = milliseconds(view, right, depth + 1).or_else(|| milliseconds(view, left, depth + 1))?;
+            let unit = milliseconds(view, right, depth + 1)
+                .or_else(|| milliseconds(view, left, depth + 1))?;
             let factor = number(view, left, 0).or_else(|| number(view, right, 0))?;
             unit.checked_mul(factor)
         }
@@ -398,7 +339,8 @@ pub(crate) fn number(view: &View<'_>, id: NodeId, depth: u8) -> Option<u64> {
     match tree.kind(id) {
         Kind::Number => {
             let text = tree.text_of(id).replace('_', "");
-            let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() && !text.starts_with("0x"));
+            let digits =
+                text.trim_end_matches(|c: char| c.is_ascii_alphabetic() && !text.starts_with("0x"));
             let digits = digits.split(['u', 'i']).next().unwrap_or(digits);
             digits.parse().ok()
         }
@@ -407,11 +349,25 @@ pub(crate) fn number(view: &View<'_>, id: NodeId, depth: u8) -> Option<u64> {
             if let Some(value) = view.constant(name) {
                 return number(view, value, depth + 1);
             }
-            // A local that is bound once.
-            let [only] = view.definitions(view.scope(id), name)[..] else { return None };
+            // A local that is bound once and never counted up.
+            let scope = view.scope(id);
+            let [only] = view.definitions(scope, name)[..] else {
+                return None;
+            };
+            let counts = tree.subtree(scope).any(|n| {
+                tree.kind(n) == Kind::Increment && tree.children(n).any(|c| tree.text_of(c) == name)
+            });
+            if counts
+                || tree.kind(tree.parent(only)) == Kind::Range
+                || tree.kind(tree.parent(only)) == Kind::Loop
+            {
+                return None;
+            }
             number(view, only, depth + 1)
         }
-        Kind::Call if tree.callee_name(id) == "Duration" => number(view, tree.arguments(id).next()?, depth + 1),
+        Kind::Call if tree.callee_name(id) == "Duration" => {
+            number(view, tree.arguments(id).next()?, depth + 1)
+        }
         _ => None,
     }
 }

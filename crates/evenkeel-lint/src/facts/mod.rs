@@ -5,12 +5,14 @@
 //! function: it outlives the file's tree, so that a helper in another file of the package can be
 //! looked through, one level deep.
 
+mod bound;
 pub(crate) mod context;
 pub(crate) mod delay;
 pub(crate) mod flow;
 pub(crate) mod library;
 pub(crate) mod loops;
 pub(crate) mod summary;
+mod wait;
 pub(crate) mod words;
 
 use std::ops::Range;
@@ -21,7 +23,7 @@ use self::words::has_word;
 use crate::source::{Language, Lines, Setting, setting};
 use crate::syntax::{Kind, NodeId, Role, Tree};
 
-pub(crate) use loops::{Bound, LoopFacts, LoopKind};
+pub(crate) use loops::{LoopFacts, LoopKind};
 pub(crate) use summary::{Summary, Traits};
 
 /// A parsed file, ready for the rules.
@@ -56,7 +58,10 @@ impl<'t> View<'t> {
             summaries: Vec::new(),
             loops: Vec::new(),
             is_program: tree.language == Language::Go
-                && tree.text.lines().any(|line| line.trim_end() == "package main"),
+                && tree
+                    .text
+                    .lines()
+                    .any(|line| line.trim_end() == "package main"),
         };
         view.resolve_names();
         view.summaries = summary::summarise(&view);
@@ -71,25 +76,40 @@ impl<'t> View<'t> {
             match tree.kind(id) {
                 Kind::Import if tree.language == Language::Go => {
                     let text = tree.text_of(id);
-                    let Some(quote) = text.find(['"', '`']) else { continue };
+                    let Some(quote) = text.find(['"', '`']) else {
+                        continue;
+                    };
                     let import = text[quote..].trim_matches(['"', '`']);
                     let alias = text[..quote].trim();
-                    let name = if alias.is_empty() { go_package_name(import) } else { alias };
+                    let name = if alias.is_empty() {
+                        go_package_name(import)
+                    } else {
+                        alias
+                    };
                     self.imports.insert(name.to_owned(), import.to_owned());
                 }
                 Kind::Import => use_names(
-                    tree.text_of(id).trim_start_matches("pub ").trim_start_matches("use ").trim_end_matches(';'),
+                    tree.text_of(id)
+                        .trim_start_matches("pub ")
+                        .trim_start_matches("use ")
+                        .trim_end_matches(';'),
                     "",
                     &mut self.imports,
                 ),
                 Kind::Constant => {
-                    if let (Some(name), Some(value)) = (tree.child(id, Role::Name), tree.child(id, Role::Value)) {
+                    if let (Some(name), Some(value)) =
+                        (tree.child(id, Role::Name), tree.child(id, Role::Value))
+                    {
                         self.constants.insert(tree.text_of(name), value);
                     }
                 }
                 Kind::Attribute => {
                     let text = tree.text_of(id);
-                    if text.contains("cfg(") && has_word(text, &["test"]) && !text.contains("not(test") || is_test_attribute(text) {
+                    if text.contains("cfg(")
+                        && has_word(text, &["test"])
+                        && !text.contains("not(test")
+                        || is_test_attribute(text)
+                    {
                         let item = tree.end(id);
                         let item = (item..tree.len())
                             .take_while(|&n| tree.parent(n) == tree.parent(id) || n == item)
@@ -128,13 +148,17 @@ impl<'t> View<'t> {
     /// The path a call calls, imports resolved: `net/http.Get`, `tokio::time::sleep`. Calls on
     /// values keep the value's text: `s.client.Do`.
     pub(crate) fn called(&self, call: NodeId) -> String {
-        self.tree.callee(call).map_or_else(String::new, |callee| self.path_of(callee))
+        self.tree
+            .callee(call)
+            .map_or_else(String::new, |callee| self.path_of(callee))
     }
 
     /// The path of an expression, imports resolved and white space taken out.
     pub(crate) fn path_of(&self, id: NodeId) -> String {
         let text = compact(self.tree.text_of(id));
-        let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+        let end = text
+            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(text.len());
         let (first, rest) = text.split_at(end);
         // A value and an import may share a name; a value is bound in the function.
         match self.import(first) {
@@ -145,8 +169,15 @@ impl<'t> View<'t> {
 
     /// The summary of the named function around a node.
     pub(crate) fn function_summary(&self, id: NodeId) -> Option<&Summary> {
-        let function = if self.tree.is(id, Kind::Function) { id } else { self.tree.enclosing_function(id)? };
-        let at = self.summaries.binary_search_by_key(&function, |s| s.node).ok()?;
+        let function = if self.tree.is(id, Kind::Function) {
+            id
+        } else {
+            self.tree.enclosing_function(id)?
+        };
+        let at = self
+            .summaries
+            .binary_search_by_key(&function, |s| s.node)
+            .ok()?;
         self.summaries.get(at)
     }
 
@@ -160,18 +191,25 @@ impl<'t> View<'t> {
         let tree = self.tree;
         let mut values = Vec::new();
         for id in tree.subtree(scope) {
-            if !matches!(tree.kind(id), Kind::Let | Kind::Assign | Kind::KeyValue) {
+            // Rust's `for` binds like a `let`, Go's range clause too.
+            let binds = matches!(
+                tree.kind(id),
+                Kind::Let | Kind::Assign | Kind::KeyValue | Kind::Range
+            ) || tree.kind(id) == Kind::Loop && tree.language == Language::Rust;
+            if !binds {
                 continue;
             }
             let targets: Vec<NodeId> = targets(tree, id).collect();
             let rights: Vec<NodeId> = values_of(tree, id).collect();
             for (at, &target) in targets.iter().enumerate() {
                 let target_text = tree.text_of(target);
-                let target_text = target_text.trim_start_matches("mut ").trim_start_matches('*');
-                if target_text == name {
-                    if let Some(&value) = rights.get(at).or(rights.first()) {
-                        values.push(value);
-                    }
+                let target_text = target_text
+                    .trim_start_matches("mut ")
+                    .trim_start_matches('*');
+                if target_text == name
+                    && let Some(&value) = rights.get(at).or(rights.first())
+                {
+                    values.push(value);
                 }
             }
         }
@@ -186,24 +224,37 @@ impl<'t> View<'t> {
 
 /// What a `let`, `:=` or `=` binds.
 pub(crate) fn targets<'a>(tree: &'a Tree<'_>, id: NodeId) -> impl Iterator<Item = NodeId> + 'a {
-    tree.children(id)
-        .filter(|&c| matches!(tree.get(c).role, Role::Left | Role::Pattern | Role::Name | Role::Key))
+    tree.children(id).filter(|&c| {
+        matches!(
+            tree.get(c).role,
+            Role::Left | Role::Pattern | Role::Name | Role::Key
+        )
+    })
 }
 
 /// What a `let`, `:=` or `=` evaluates.
 pub(crate) fn values_of<'a>(tree: &'a Tree<'_>, id: NodeId) -> impl Iterator<Item = NodeId> + 'a {
-    tree.children(id).filter(|&c| matches!(tree.get(c).role, Role::Right | Role::Value))
+    tree.children(id)
+        .filter(|&c| matches!(tree.get(c).role, Role::Right | Role::Value))
 }
 
 /// White space taken out.
 pub(crate) fn compact(text: &str) -> String {
-    if text.contains(char::is_whitespace) { text.split_whitespace().collect() } else { text.to_owned() }
+    if text.contains(char::is_whitespace) {
+        text.split_whitespace().collect()
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Shortens an expression for a message.
 pub(crate) fn brief(text: &str) -> String {
     let text = compact(text);
-    if text.chars().count() <= 48 { text } else { text.chars().take(45).chain("...".chars()).collect() }
+    if text.chars().count() <= 48 {
+        text
+    } else {
+        text.chars().take(45).chain("...".chars()).collect()
+    }
 }
 
 fn is_test_attribute(text: &str) -> bool {
@@ -216,8 +267,14 @@ fn is_test_attribute(text: &str) -> bool {
 fn go_package_name(import: &str) -> &str {
     let mut parts = import.rsplit('/');
     let last = parts.next().unwrap_or(import);
-    let is_version = last.strip_prefix('v').is_some_and(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()));
-    let name = if is_version { parts.next().unwrap_or(last) } else { last };
+    let is_version = last
+        .strip_prefix('v')
+        .is_some_and(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()));
+    let name = if is_version {
+        parts.next().unwrap_or(last)
+    } else {
+        last
+    };
     let name = name.strip_prefix("go-").unwrap_or(name);
     let name = name.strip_suffix("-go").unwrap_or(name);
     name.split(".v").next().unwrap_or(name)
@@ -253,7 +310,11 @@ fn use_names(text: &str, prefix: &str, names: &mut FxHashMap<String, String>) {
     if path.is_empty() || path.ends_with('*') {
         return;
     }
-    let full = if path == "self" { prefix.trim_end_matches(':').to_owned() } else { format!("{prefix}{path}") };
+    let full = if path == "self" {
+        prefix.trim_end_matches(':').to_owned()
+    } else {
+        format!("{prefix}{path}")
+    };
     let name = match (alias, path) {
         (Some(alias), _) => alias,
         // `a::b::{self}` brings `b` into scope.

@@ -49,8 +49,6 @@ pub(crate) struct Summary {
     pub(crate) receiver: String,
     pub(crate) line: u32,
     pub(crate) traits: Traits,
-    /// Name of a live context: `ctx`, `r.Context()`, `token`.
-    pub(crate) context: Option<String>,
     /// Why this function runs once per request; `None` when it does not.
     pub(crate) handler: Option<&'static str>,
     /// Attempts of its retry loop, where that is known.
@@ -75,13 +73,15 @@ pub(crate) fn summarise(view: &View<'_>) -> Vec<Summary> {
     (0..tree.len())
         .filter(|&id| tree.kind(id) == Kind::Function)
         .map(|function| {
-            let name = tree.child(function, Role::Name).map_or("", |n| tree.text_of(n)).to_owned();
+            let name = tree
+                .child(function, Role::Name)
+                .map_or("", |n| tree.text_of(n))
+                .to_owned();
             let mut summary = Summary {
                 node: function,
                 traits: traits(view, function, &name),
                 receiver: receiver_type(view, function),
                 line: view.lines.position(tree.get(function).start).0,
-                context: super::context::live(view, function),
                 handler: super::context::handler(view, function),
                 attempts: None,
                 retried: None,
@@ -106,8 +106,12 @@ pub(crate) fn note_loops(view: &mut View<'_>) {
         if facts.kind != LoopKind::Retry {
             continue;
         }
-        let Some(function) = view.tree.enclosing_function(facts.node) else { continue };
-        let Ok(at) = view.summaries.binary_search_by_key(&function, |s| s.node) else { continue };
+        let Some(function) = view.tree.enclosing_function(facts.node) else {
+            continue;
+        };
+        let Ok(at) = view.summaries.binary_search_by_key(&function, |s| s.node) else {
+            continue;
+        };
         let summary = &mut view.summaries[at];
         summary.traits.add(Traits::RETRIES);
         summary.attempts = facts.attempts;
@@ -174,10 +178,13 @@ fn traits(view: &View<'_>, function: NodeId, name: &str) -> Traits {
                     }
                 }
             }
-            Kind::Binary if matches!(tree.get(id).op, Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual) => {
-                if has_any(tree.text_of(id), &["max", "limit", "cap"]) {
-                    found.add(Traits::CLAMPS);
-                }
+            Kind::Binary
+                if matches!(
+                    tree.get(id).op,
+                    Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual
+                ) && has_any(tree.text_of(id), &["max", "limit", "cap"]) =>
+            {
+                found.add(Traits::CLAMPS);
             }
             Kind::Spawn => found.add(Traits::SPAWNS),
             _ => {}
@@ -193,14 +200,17 @@ fn call_traits(view: &View<'_>, id: NodeId, found: &mut Traits) {
         "Sleep" | "sleep" | "sleep_until" | "After" | "NewTimer" => found.add(Traits::SLEEPS),
         "min" | "Min" | "clamp" => found.add(Traits::CLAMPS),
         "Done" | "cancelled" | "is_cancelled" | "Err" | "is_shutdown" => found.add(Traits::STOPS),
-        "Is" | "As" | "FromError" | "Code" | "is_timeout" | "is_connect" | "downcast_ref" | "kind" | "status" | "code" => {
+        "Is" | "As" | "FromError" | "Code" | "is_timeout" | "is_connect" | "downcast_ref"
+        | "kind" | "status" | "code" => {
             found.add(Traits::CLASSIFIES);
             if name == "status" {
                 found.add(Traits::STATUS);
             }
         }
         "Post" | "PostForm" | "post" | "patch" => found.add(Traits::POST),
-        "WithTimeout" | "WithDeadline" | "timeout" | "SetDeadline" | "timeout_at" => found.add(Traits::TIMEOUT),
+        "WithTimeout" | "WithDeadline" | "timeout" | "SetDeadline" | "timeout_at" => {
+            found.add(Traits::TIMEOUT);
+        }
         "close" => found.add(Traits::CLOSES),
         "spawn" => found.add(Traits::SPAWNS),
         _ => {}
@@ -208,7 +218,18 @@ fn call_traits(view: &View<'_>, id: NodeId, found: &mut Traits) {
     if has_any(name, words::RANDOM) {
         found.add(Traits::RANDOM);
     }
-    if has_word(name, &["retryable", "retriable", "retry", "transient", "temporary", "permanent", "fatal"]) {
+    if has_word(
+        name,
+        &[
+            "retryable",
+            "retriable",
+            "retry",
+            "transient",
+            "temporary",
+            "permanent",
+            "fatal",
+        ],
+    ) {
         found.add(Traits::CLASSIFIES);
     }
     if has_any(name, &["idempoten"]) {
@@ -231,17 +252,42 @@ pub(crate) fn is_http(view: &View<'_>, call: NodeId, path: &str) -> bool {
     let name = view.tree.callee_name(call);
     match view.tree.language {
         Language::Go => {
-            matches!(path, "net/http.Get" | "net/http.Post" | "net/http.Head" | "net/http.PostForm")
-                || (name == "Do" || name == "RoundTrip")
-                    && view.imports_any("net/http")
-                    && has_word(path, &["client", "http", "transport", "rt", "next", "base", "doer", "c"])
+            matches!(
+                path,
+                "net/http.Get" | "net/http.Post" | "net/http.Head" | "net/http.PostForm"
+            ) || (name == "Do" || name == "RoundTrip")
+                && view.imports_any("net/http")
+                && has_word(
+                    path,
+                    &[
+                        "client",
+                        "http",
+                        "transport",
+                        "rt",
+                        "next",
+                        "base",
+                        "doer",
+                        "c",
+                    ],
+                )
         }
         Language::Rust => {
             (name == "send" || name == "execute")
                 && view.imports_any("reqwest")
                 && !has_any(path, &["tx.", "sender", "channel", "_tx"])
                 || path.starts_with("reqwest::get")
-                || name == "send" && has_any(path, &[".get(", ".post(", ".put(", ".patch(", ".delete(", ".request("])
+                || name == "send"
+                    && has_any(
+                        path,
+                        &[
+                            ".get(",
+                            ".post(",
+                            ".put(",
+                            ".patch(",
+                            ".delete(",
+                            ".request(",
+                        ],
+                    )
         }
     }
 }

@@ -11,7 +11,10 @@ pub(crate) fn has_any(text: &str, words: &[&str]) -> bool {
 
 fn contains_ignore_case(text: &str, word: &str) -> bool {
     let (text, word) = (text.as_bytes(), word.as_bytes());
-    text.len() >= word.len() && text.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word))
+    text.len() >= word.len()
+        && text
+            .windows(word.len())
+            .any(|w| w.eq_ignore_ascii_case(word))
 }
 
 /// Whether one of the words of an identifier (`retryDelay` has retry and delay) is in `words`.
@@ -33,7 +36,8 @@ pub(crate) fn split_words(text: &str) -> impl Iterator<Item = &str> {
         let start = at;
         at += 1;
         while at < bytes.len() && bytes[at].is_ascii_alphanumeric() {
-            let lower_to_upper = bytes[at - 1].is_ascii_lowercase() && bytes[at].is_ascii_uppercase();
+            let lower_to_upper =
+                bytes[at - 1].is_ascii_lowercase() && bytes[at].is_ascii_uppercase();
             let acronym_end = bytes[at - 1].is_ascii_uppercase()
                 && bytes[at].is_ascii_uppercase()
                 && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase);
@@ -48,59 +52,303 @@ pub(crate) fn split_words(text: &str) -> impl Iterator<Item = &str> {
 
 /// Randomness in a delay, under any of its names.
 pub(crate) const RANDOM: &[&str] = &[
-    "rand", "jitter", "fastrand", "thread_rng", "stagger", "spread", "splay", "fuzz", "retryafter", "retry_after", "retry-after",
-    "smear", "entropy", "decorrelated",
+    "rand",
+    "jitter",
+    "fastrand",
+    "thread_rng",
+    "stagger",
+    "spread",
+    "splay",
+    "fuzz",
+    "retryafter",
+    "retry_after",
+    "retry-after",
+    "smear",
+    "entropy",
+    "decorrelated",
+    ".float64()",
+    "int63n",
+    "int31n",
+    ".intn(",
+    "int64n",
+    "random_range",
+    "gen_range",
 ];
 
 /// A growth that is held down.
 pub(crate) const CLAMP: &[&str] = &[
-    "min(", ".min", "clamp", "max_delay", "maxdelay", "maxbackoff", "max_backoff", "maxinterval",
-    "max_interval", "maxretry", "max_wait", "maxwait", "maxsleep", "max_sleep", "maxduration", "max_duration",
-    "ceiling", "upperbound", "limit",
+    "min(",
+    ".min",
+    "clamp",
+    "max_delay",
+    "maxdelay",
+    "maxbackoff",
+    "max_backoff",
+    "maxinterval",
+    "max_interval",
+    "maxretry",
+    "max_wait",
+    "maxwait",
+    "maxsleep",
+    "max_sleep",
+    "maxduration",
+    "max_duration",
+    "ceiling",
+    "upperbound",
+    "limit",
 ];
 
 /// Signals that something is asked to end.
 pub(crate) const STOP: &[&str] = &[
-    "done()", ".done", "ctx.err", "context().err", "cancel", "shutdown", "shut_down", "shutting", "stop", "quit", "exit",
-    "closed", "closing", "isclosed", "is_closed", "close", "kill", "terminat", "dying", "alive", "running", "draining",
-    "ongoing", "aborted", "abort", "disposed", "finished", "offline",
+    "done()",
+    ".done",
+    "ctx.err",
+    "context().err",
+    "cancel",
+    "shutdown",
+    "shut_down",
+    "shutting",
+    "stop",
+    "quit",
+    "exit",
+    "closed",
+    "closing",
+    "isclosed",
+    "is_closed",
+    "close",
+    "kill",
+    "terminat",
+    "dying",
+    "alive",
+    "running",
+    "draining",
+    "ongoing",
+    "aborted",
+    "abort",
+    "disposed",
+    "finished",
+    "offline",
 ];
 
 /// Counters and clocks that bound a loop.
 pub(crate) const BOUND: &[&str] = &[
-    "attempt", "retr", "tries", "try", "count", "max", "limit", "remaining", "budget", "elapsed", "deadline",
-    "timeout", "since", "expire", "giveup", "give_up", "after(", "before(", "left", "times", "until", "num",
+    "attempt",
+    "retr",
+    "tries",
+    "try",
+    "count",
+    "max",
+    "limit",
+    "remaining",
+    "budget",
+    "elapsed",
+    "deadline",
+    "timeout",
+    "since",
+    "expire",
+    "giveup",
+    "give_up",
+    "after(",
+    "before(",
+    "left",
+    "times",
+    "until",
+    "num",
 ];
 
 /// Method and function names that cross the network.
 const REMOTE_NAMES: &[&str] = &[
-    "do", "rpc", "dial", "dialcontext", "dialtimeout", "connect", "reconnect", "query", "queryrow", "querycontext", "publish", "send", "request",
-    "execute", "exec", "execcontext", "call", "invoke", "ping", "pingcontext", "subscribe", "register", "login",
-    "roundtrip", "round_trip", "fetch", "download", "upload", "push", "pull", "replicate", "forward", "heartbeat",
-    "authenticate", "handshake", "bootstrap", "join",
+    "do",
+    "rpc",
+    "dial",
+    "dialcontext",
+    "dialtimeout",
+    "connect",
+    "reconnect",
+    "query",
+    "queryrow",
+    "querycontext",
+    "publish",
+    "send",
+    "request",
+    "execute",
+    "exec",
+    "execcontext",
+    "call",
+    "invoke",
+    "ping",
+    "pingcontext",
+    "subscribe",
+    "register",
+    "login",
+    "roundtrip",
+    "round_trip",
+    "fetch",
+    "download",
+    "upload",
+    "push",
+    "pull",
+    "replicate",
+    "forward",
+    "heartbeat",
+    "authenticate",
+    "handshake",
+    "bootstrap",
+    "join",
 ];
 
 /// First words of names that cross the network when more words follow.
 const REMOTE_FIRST: &[&str] = &[
-    "dial", "connect", "reconnect", "query", "publish", "send", "request", "call", "invoke", "ping", "subscribe", "register", "fetch",
-    "download", "upload", "push", "pull", "replicate", "forward", "authenticate",
+    "dial",
+    "connect",
+    "reconnect",
+    "query",
+    "publish",
+    "send",
+    "request",
+    "call",
+    "invoke",
+    "ping",
+    "subscribe",
+    "register",
+    "fetch",
+    "download",
+    "upload",
+    "push",
+    "pull",
+    "replicate",
+    "forward",
+    "authenticate",
 ];
 
 /// Words of a receiver that is a network client.
 const REMOTE_RECEIVER: &[&str] = &[
-    "client", "conn", "connection", "http", "grpc", "rpc", "api", "svc", "service", "stub", "db", "redis", "kafka",
-    "producer", "broker", "session", "remote", "etcd", "consul", "vault", "s3", "gcs", "bucket", "kube", "clientset", "transport", "endpoint",
-    "peer", "cluster", "registry", "postgres", "pg", "nats", "mongo", "cli", "provider", "cloud", "sdk", "dialer", "backend",
+    "client",
+    "conn",
+    "connection",
+    "http",
+    "grpc",
+    "rpc",
+    "api",
+    "svc",
+    "service",
+    "stub",
+    "db",
+    "redis",
+    "kafka",
+    "producer",
+    "broker",
+    "session",
+    "remote",
+    "etcd",
+    "consul",
+    "vault",
+    "s3",
+    "gcs",
+    "bucket",
+    "kube",
+    "clientset",
+    "transport",
+    "endpoint",
+    "peer",
+    "cluster",
+    "registry",
+    "postgres",
+    "pg",
+    "nats",
+    "mongo",
+    "cli",
+    "provider",
+    "cloud",
+    "sdk",
+    "dialer",
+    "backend",
 ];
 
 /// Words of an operation that stays on this machine, whatever else its name says.
 const LOCAL_WORDS: &[&str] = &[
-    "file", "mount", "unmount", "umount", "netlink", "lock", "flock", "mutex", "dir", "path", "cgroup", "iptables", "tempfile",
-    "process", "cmd", "command", "pid", "channel", "chan", "queue", "cache", "memory", "buffer", "disk", "device", "unmarshal", "marshal",
-    "parse", "decode", "encode", "rename", "remove", "unlink", "stat", "readdir", "tty", "pty", "terminal", "interface", "link", "sock", "socket",
-    "listen", "listener", "bind", "spawn", "fork", "kill", "wal", "leveldb", "badger", "bolt", "sqlite", "rocksdb", "snapshot", "tx", "txn",
-    "transaction", "iter", "iterator", "scanner", "reader", "os", "fs", "filepath", "ioutil", "syscall", "unix", "exec", "fmt", "strconv", "json",
-    "pipe", "winio", "shim", "mapping", "snapshotter", "loopback", "namespace", "ns", "veth", "bridge",
+    "file",
+    "mount",
+    "unmount",
+    "umount",
+    "netlink",
+    "lock",
+    "flock",
+    "mutex",
+    "dir",
+    "path",
+    "cgroup",
+    "iptables",
+    "tempfile",
+    "process",
+    "cmd",
+    "command",
+    "pid",
+    "channel",
+    "chan",
+    "queue",
+    "cache",
+    "memory",
+    "buffer",
+    "disk",
+    "device",
+    "unmarshal",
+    "marshal",
+    "parse",
+    "decode",
+    "encode",
+    "rename",
+    "remove",
+    "unlink",
+    "stat",
+    "readdir",
+    "tty",
+    "pty",
+    "terminal",
+    "interface",
+    "link",
+    "sock",
+    "socket",
+    "listen",
+    "listener",
+    "bind",
+    "spawn",
+    "fork",
+    "kill",
+    "wal",
+    "leveldb",
+    "badger",
+    "bolt",
+    "sqlite",
+    "rocksdb",
+    "snapshot",
+    "tx",
+    "txn",
+    "transaction",
+    "iter",
+    "iterator",
+    "scanner",
+    "reader",
+    "os",
+    "fs",
+    "filepath",
+    "ioutil",
+    "syscall",
+    "unix",
+    "exec",
+    "fmt",
+    "strconv",
+    "json",
+    "pipe",
+    "winio",
+    "shim",
+    "mapping",
+    "snapshotter",
+    "loopback",
+    "namespace",
+    "ns",
+    "veth",
+    "bridge",
 ];
 
 /// Whether an operation leaves the machine.
@@ -131,8 +379,23 @@ pub(crate) fn remote(path: &str) -> Remote {
     if REMOTE_NAMES.contains(&lower.as_str()) {
         return Remote::Yes;
     }
-    if split_words(name).next().is_some_and(|first| REMOTE_FIRST.iter().any(|w| first.eq_ignore_ascii_case(w)))
-        || has_word(name, &["request", "rpc", "http", "grpc", "api", "remote", "server", "connection", "client"])
+    if split_words(name)
+        .next()
+        .is_some_and(|first| REMOTE_FIRST.iter().any(|w| first.eq_ignore_ascii_case(w)))
+        || has_word(
+            name,
+            &[
+                "request",
+                "rpc",
+                "http",
+                "grpc",
+                "api",
+                "remote",
+                "server",
+                "connection",
+                "client",
+            ],
+        )
     {
         return Remote::Yes;
     }
@@ -141,12 +404,30 @@ pub(crate) fn remote(path: &str) -> Remote {
 
 /// Receivers that are network clients whatever is called on them.
 const CLEARLY_REMOTE: &[&str] = &[
-    "client", "http", "grpc", "rpc", "redis", "kafka", "etcd", "consul", "vault", "s3", "gcs", "clientset", "nats", "mongo", "postgres", "stub", "broker",
+    "client",
+    "http",
+    "grpc",
+    "rpc",
+    "redis",
+    "kafka",
+    "etcd",
+    "consul",
+    "vault",
+    "s3",
+    "gcs",
+    "clientset",
+    "nats",
+    "mongo",
+    "postgres",
+    "stub",
+    "broker",
 ];
 
 /// Judges a call inside a helper, where nothing else speaks for it.
 pub(crate) fn clearly_remote(path: &str) -> bool {
-    let Some(at) = path.rfind(['.', ':']) else { return false };
+    let Some(at) = path.rfind(['.', ':']) else {
+        return false;
+    };
     has_word(&path[..at], CLEARLY_REMOTE) && !has_word(path, LOCAL_WORDS)
 }
 
@@ -159,7 +440,9 @@ pub(crate) fn is_error_name(name: &str) -> bool {
         || last.ends_with("err")
         || last.ends_with("Error")
         || last.strip_prefix("err").is_some_and(|rest| {
-            rest.bytes().next().is_some_and(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+            rest.bytes()
+                .next()
+                .is_some_and(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
         })
 }
 

@@ -5,8 +5,16 @@ use annotate_snippets::{AnnotationKind, Group, Level as Title, Renderer, Snippet
 use crate::engine::Report;
 use crate::finding::{Finding, Level};
 
-pub(super) fn render(report: &Report, colour: bool, read: &dyn Fn(&str) -> Option<String>) -> String {
-    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+pub(super) fn render(
+    report: &Report,
+    colour: bool,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> String {
+    let renderer = if colour {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     let mut out = String::new();
     let mut open: Option<(String, String)> = None;
     for finding in &report.findings {
@@ -27,26 +35,52 @@ fn frame(renderer: &Renderer, finding: &Finding, source: &str) -> String {
         Level::Warning => Title::WARNING,
         Level::Error => Title::ERROR,
     };
-    let inside = |range: &std::ops::Range<usize>| range.end <= source.len() && range.start <= range.end && source.is_char_boundary(range.start) && source.is_char_boundary(range.end);
+    let inside = |range: &std::ops::Range<usize>| {
+        range.end <= source.len()
+            && range.start <= range.end
+            && source.is_char_boundary(range.start)
+            && source.is_char_boundary(range.end)
+    };
     let mut main = Snippet::source(source).path(finding.place.path.as_str());
     if inside(&finding.place.bytes) {
-        main = main.annotation(AnnotationKind::Primary.span(finding.place.bytes.clone()).label(finding.label.as_str()));
+        main = main.annotation(
+            AnnotationKind::Primary
+                .span(finding.place.bytes.clone())
+                .label(finding.label.as_str()),
+        );
     }
     let mut elsewhere = Vec::new();
     for related in &finding.related {
-        if related.place.path == finding.place.path && !related.place.bytes.is_empty() && inside(&related.place.bytes) {
-            main = main.annotation(AnnotationKind::Context.span(related.place.bytes.clone()).label(related.label.as_str()));
+        if related.place.path == finding.place.path
+            && !related.place.bytes.is_empty()
+            && inside(&related.place.bytes)
+        {
+            main = main.annotation(
+                AnnotationKind::Context
+                    .span(related.place.bytes.clone())
+                    .label(related.label.as_str()),
+            );
         } else {
-            elsewhere.push(format!("{}:{}: {}", related.place.path, related.place.line, related.label));
+            elsewhere.push(format!(
+                "{}:{}: {}",
+                related.place.path, related.place.line, related.label
+            ));
         }
     }
-    let mut group = Group::with_title(title.primary_title(finding.message.as_str()).id(finding.code)).element(main);
+    let mut group = Group::with_title(
+        title
+            .primary_title(finding.message.as_str())
+            .id(finding.code),
+    )
+    .element(main);
     for place in &elsewhere {
         group = group.element(Title::NOTE.message(place.as_str()));
     }
     let mut groups = vec![group];
     if !finding.help.is_empty() {
-        groups.push(Group::with_title(Title::HELP.secondary_title(finding.help.as_str())));
+        groups.push(Group::with_title(
+            Title::HELP.secondary_title(finding.help.as_str()),
+        ));
     }
     renderer.render(&groups)
 }

@@ -36,7 +36,11 @@ pub(super) fn object(report: &Report) -> String {
 }
 
 pub(super) fn lines(report: &Report) -> String {
-    report.findings.iter().map(|finding| written(serde_json::to_string(finding))).collect()
+    report
+        .findings
+        .iter()
+        .map(|finding| written(serde_json::to_string(finding)))
+        .collect()
 }
 
 /// Strings, numbers and lists always serialise; an error here would be a defect of serde.

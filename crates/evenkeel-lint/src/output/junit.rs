@@ -5,12 +5,22 @@ use crate::engine::Report;
 pub(super) fn render(report: &Report) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let failures = report.findings.len();
-    out.push_str(&format!("<testsuites name=\"evenkeel lint\" tests=\"{}\" failures=\"{failures}\" errors=\"{}\">\n", failures.max(1), report.crashes.len()));
+    out.push_str(&format!(
+        "<testsuites name=\"evenkeel lint\" tests=\"{}\" failures=\"{failures}\" errors=\"{}\">\n",
+        failures.max(1),
+        report.crashes.len()
+    ));
     let mut at = 0;
     while at < report.findings.len() {
         let path = &report.findings[at].place.path;
-        let count = report.findings[at..].iter().take_while(|f| f.place.path == *path).count();
-        out.push_str(&format!("  <testsuite name=\"{}\" tests=\"{count}\" failures=\"{count}\" errors=\"0\">\n", escape(path)));
+        let count = report.findings[at..]
+            .iter()
+            .take_while(|f| f.place.path == *path)
+            .count();
+        out.push_str(&format!(
+            "  <testsuite name=\"{}\" tests=\"{count}\" failures=\"{count}\" errors=\"0\">\n",
+            escape(path)
+        ));
         for finding in &report.findings[at..at + count] {
             let place = &finding.place;
             out.push_str(&format!(
@@ -37,5 +47,8 @@ pub(super) fn render(report: &Report) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

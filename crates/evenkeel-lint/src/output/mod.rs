@@ -107,7 +107,9 @@ fn github(report: &Report) -> String {
 
 /// Workflow commands escape line ends and, in properties, their own separators.
 fn escape_data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
 }
 
 fn escape_property(text: &str) -> String {
@@ -125,8 +127,16 @@ pub fn statistics(report: &Report) -> String {
         }
     }
     counts.sort_by(|a, b| (b.0, a.1).cmp(&(a.0, b.1)));
-    let mut out: String = counts.iter().map(|(n, code, name)| format!("{n:>6}  {code}  {name}\n")).collect();
-    out.push_str(&format!("{:>6}  in {} files, {} lines\n", report.findings.len(), report.files, report.lines));
+    let mut out: String = counts
+        .iter()
+        .map(|(n, code, name)| format!("{n:>6}  {code}  {name}\n"))
+        .collect();
+    out.push_str(&format!(
+        "{:>6}  in {} files, {} lines\n",
+        report.findings.len(),
+        report.files,
+        report.lines
+    ));
     out
 }
 
@@ -135,7 +145,10 @@ pub fn statistics(report: &Report) -> String {
 pub fn checklist(report: &Report) -> String {
     let mut out = String::new();
     for review in &report.checklist {
-        out.push_str(&format!("{}:{}: retry of `{}`\n", review.place.path, review.place.line, review.operation));
+        out.push_str(&format!(
+            "{}:{}: retry of `{}`\n",
+            review.place.path, review.place.line, review.operation
+        ));
         for (question, answer) in review.answers() {
             let (mark, word) = match answer {
                 crate::checklist::Answer::Yes => ("x", "yes"),

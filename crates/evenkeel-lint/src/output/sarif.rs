@@ -30,7 +30,12 @@ pub(super) fn render(report: &Report) -> String {
         })
         .collect();
     let mut results: Vec<Value> = report.findings.iter().map(|f| result(f, None)).collect();
-    results.extend(report.suppressed.iter().map(|s| result(&s.finding, Some(&s.reason))));
+    results.extend(
+        report
+            .suppressed
+            .iter()
+            .map(|s| result(&s.finding, Some(&s.reason))),
+    );
     let notifications: Vec<Value> = report
         .crashes
         .iter()

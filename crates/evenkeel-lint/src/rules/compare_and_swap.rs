@@ -15,17 +15,30 @@ pub(super) struct Swap {
 /// Swaps in the condition or body of a loop.
 pub(super) fn in_loops<'v>(view: &'v View<'_>) -> impl Iterator<Item = Swap> + 'v {
     let tree = view.tree;
-    (0..tree.len()).filter(move |&id| tree.kind(id) == Kind::Call).filter_map(move |call| {
-        let name = tree.callee_name(call);
-        let at = match tree.language {
-            Language::Go if name == "CompareAndSwap" => 0,
-            Language::Go if name.starts_with("CompareAndSwap") => 1,
-            Language::Rust if matches!(name, "compare_exchange" | "compare_exchange_weak" | "compare_and_swap") => 0,
-            _ => return None,
-        };
-        let expected = tree.arguments(call).nth(at)?;
-        Some(Swap { call, loop_node: tree.enclosing_loop(call)?, expected })
-    })
+    (0..tree.len())
+        .filter(move |&id| tree.kind(id) == Kind::Call)
+        .filter_map(move |call| {
+            let name = tree.callee_name(call);
+            let at = match tree.language {
+                Language::Go if name == "CompareAndSwap" => 0,
+                Language::Go if name.starts_with("CompareAndSwap") => 1,
+                Language::Rust
+                    if matches!(
+                        name,
+                        "compare_exchange" | "compare_exchange_weak" | "compare_and_swap"
+                    ) =>
+                {
+                    0
+                }
+                _ => return None,
+            };
+            let expected = tree.arguments(call).nth(at)?;
+            Some(Swap {
+                call,
+                loop_node: tree.enclosing_loop(call)?,
+                expected,
+            })
+        })
 }
 
 /// A literal or an upper-case name.
@@ -42,16 +55,19 @@ pub(super) fn is_constant(view: &View<'_>, id: NodeId) -> bool {
 }
 
 fn is_upper(name: &str) -> bool {
-    name.len() > 1 && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    name.len() > 1
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// Whether a lost swap leads to the next turn and a won one out of the loop.
 pub(super) fn failure_repeats(view: &View<'_>, call: NodeId, loop_node: NodeId) -> bool {
     let tree = view.tree;
-    if let Some(condition) = crate::facts::flow::condition(view, loop_node) {
-        if tree.within(call, condition) {
-            return true;
-        }
+    if let Some(condition) = crate::facts::flow::condition(view, loop_node)
+        && tree.within(call, condition)
+    {
+        return true;
     }
     // `if cas() { return/break }`, or `match cas { Ok(_) => break, … }`.
     for ancestor in tree.ancestors(call) {
@@ -60,25 +76,43 @@ pub(super) fn failure_repeats(view: &View<'_>, call: NodeId, loop_node: NodeId) 
         }
         match tree.kind(ancestor) {
             Kind::If => {
-                let negated = tree.child(ancestor, Role::Condition).is_some_and(|c| tree.get(c).op == Op::Not || tree.text_of(c).contains("is_err"));
+                let negated = tree.child(ancestor, Role::Condition).is_some_and(|c| {
+                    tree.get(c).op == Op::Not || tree.text_of(c).contains("is_err")
+                });
                 let role = if negated { Role::Else } else { Role::Then };
-                let leaves = tree.roles(ancestor, role).any(|part| tree.subtree(part).any(|n| matches!(tree.kind(n), Kind::Return | Kind::Break)));
+                let leaves = tree.roles(ancestor, role).any(|part| {
+                    tree.subtree(part)
+                        .any(|n| matches!(tree.kind(n), Kind::Return | Kind::Break))
+                });
                 // Failure that leaves is not a spin.
                 let other = if negated { Role::Then } else { Role::Else };
-                let gives_up = tree.roles(ancestor, other).any(|part| tree.subtree(part).any(|n| matches!(tree.kind(n), Kind::Return | Kind::Break)));
+                let gives_up = tree.roles(ancestor, other).any(|part| {
+                    tree.subtree(part)
+                        .any(|n| matches!(tree.kind(n), Kind::Return | Kind::Break))
+                });
                 return leaves && !gives_up;
             }
             Kind::Switch => {
-                let arms: Vec<NodeId> = tree.children(ancestor).filter(|&c| tree.kind(c) == Kind::Arm).collect();
+                let arms: Vec<NodeId> = tree
+                    .children(ancestor)
+                    .filter(|&c| tree.kind(c) == Kind::Arm)
+                    .collect();
                 let leaves = |start: &str| {
-                    arms.iter().filter(|&&a| tree.text_of(a).starts_with(start)).any(|&a| {
-                        tree.subtree(a).any(|n| matches!(tree.kind(n), Kind::Return | Kind::Break))
-                    })
+                    arms.iter()
+                        .filter(|&&a| tree.text_of(a).starts_with(start))
+                        .any(|&a| {
+                            tree.subtree(a)
+                                .any(|n| matches!(tree.kind(n), Kind::Return | Kind::Break))
+                        })
                 };
                 // `Err(now) => state = now` recomputes: a state machine, not a lock.
-                let recomputes = arms.iter().filter(|&&a| tree.text_of(a).starts_with("Err")).any(|&a| {
-                    tree.subtree(a).any(|n| matches!(tree.kind(n), Kind::Assign | Kind::Switch))
-                });
+                let recomputes = arms
+                    .iter()
+                    .filter(|&&a| tree.text_of(a).starts_with("Err"))
+                    .any(|&a| {
+                        tree.subtree(a)
+                            .any(|n| matches!(tree.kind(n), Kind::Assign | Kind::Switch))
+                    });
                 return leaves("Ok") && !leaves("Err") && !recomputes;
             }
             _ => {}

@@ -115,18 +115,30 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         return;
     }
     for (facts, operation) in retries(view) {
-        let Some((site, delay)) = &facts.delay else { continue };
-        if matches!(site.wait, Wait::Tick | Wait::Helper) || delay.is_random || site.duration.is_none() {
+        let Some((site, delay)) = &facts.delay else {
+            continue;
+        };
+        if matches!(site.wait, Wait::Tick | Wait::Helper)
+            || delay.is_random
+            || site.duration.is_none()
+        {
             continue;
         }
         if waits_for_a_state(view, facts.node) || stays_on_this_machine(view, facts.node) {
             continue;
         }
-        if facts.attempts.is_some_and(|n| n <= 2) || delay.constant_ms.is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms)) {
+        if facts.attempts.is_some_and(|n| n <= 2)
+            || delay
+                .constant_ms
+                .is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms))
+        {
             continue;
         }
         let waits = match (delay.constant_ms, delay.grows) {
-            (_, Some(_)) => format!("waits `{}`, which grows the same way in every client", delay.text),
+            (_, Some(_)) => format!(
+                "waits `{}`, which grows the same way in every client",
+                delay.text
+            ),
             (Some(ms), None) => format!("sleeps a fixed {}", duration(ms)),
             (None, None) => format!("sleeps `{}`", delay.text),
         };
@@ -135,12 +147,18 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         } else {
             Level::Error
         };
-        let finding = Finding::at(view, site.call, format!("retry of `{}` {waits}; no randomness found", operation.path))
-            .level(level)
-            .label("every client waits exactly this long")
-            .related(view, facts.node, "the loop that tries again")
-            .related(view, operation.call, "what it retries")
-            .help("randomise the delay: full jitter draws it from zero to the back-off's current length");
+        let finding = Finding::at(
+            view,
+            site.call,
+            format!("retry of `{}` {waits}; no randomness found", operation.path),
+        )
+        .level(level)
+        .label("every client waits exactly this long")
+        .related(view, facts.node, "the loop that tries again")
+        .related(view, operation.call, "what it retries")
+        .help(
+            "randomise the delay: full jitter draws it from zero to the back-off's current length",
+        );
         let callees = delay.callees.clone();
         let is_foreign = delay.has_foreign_callee;
         let (remote, name) = (operation.remote, operation.name.clone());
@@ -153,7 +171,9 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
                     Some(true) => return false,
                     Some(false) => {
                         if let Some((path, summary)) = index.named(package, callee).next() {
-                            finding.message.push_str(&format!(" in `{callee}` ({path}:{})", summary.line));
+                            finding
+                                .message
+                                .push_str(&format!(" in `{callee}` ({path}:{})", summary.line));
                         }
                     }
                     None if is_foreign || !callees.is_empty() => return false,

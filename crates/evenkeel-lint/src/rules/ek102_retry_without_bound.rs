@@ -1,6 +1,6 @@
+use crate::facts::View;
 use crate::facts::delay::Wait;
 use crate::facts::loops::{Bound, LoopKind};
-use crate::facts::View;
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 
@@ -96,8 +96,13 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if facts.kind != LoopKind::Retry || facts.bound != Bound::None {
             continue;
         }
-        let Some(operation) = &facts.operation else { continue };
-        let plain_sleep = facts.delay.as_ref().is_some_and(|(site, _)| site.wait == Wait::Plain);
+        let Some(operation) = &facts.operation else {
+            continue;
+        };
+        let plain_sleep = facts
+            .delay
+            .as_ref()
+            .is_some_and(|(site, _)| site.wait == Wait::Plain);
         if facts.context.is_some() && plain_sleep {
             continue;
         }
@@ -106,9 +111,15 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             continue;
         }
         let finding = Finding::at(view, facts.node, String::new());
-        let finding = Finding { place: crate::finding::head_place(view, facts.node), ..finding };
         let finding = Finding {
-            message: format!("`{}` is tried again until it succeeds; no count, clock or stop signal found", operation.path),
+            place: crate::finding::head_place(view, facts.node),
+            ..finding
+        };
+        let finding = Finding {
+            message: format!(
+                "`{}` is tried again until it succeeds; no count, clock or stop signal found",
+                operation.path
+            ),
             ..finding
         }
         .label("nothing but success ends this loop")
@@ -117,7 +128,9 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             Some((site, _)) => finding.related(view, site.call, "where it waits"),
             None => finding,
         };
-        let finding = finding.help("count the attempts, compare a clock, or end on a context, token or closed channel");
+        let finding = finding.help(
+            "count the attempts, compare a clock, or end on a context, token or closed channel",
+        );
         sink.report(finding);
     }
 }

@@ -103,25 +103,40 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if facts.kind == LoopKind::Periodic {
             continue;
         }
-        let (Some(context), Some((site, delay))) = (&facts.context, &facts.delay) else { continue };
+        let (Some(context), Some((site, delay))) = (&facts.context, &facts.delay) else {
+            continue;
+        };
         if site.wait != Wait::Plain {
             continue;
         }
-        if delay.constant_ms.is_some_and(|ms| ms < 100 || ms < 1000 && facts.bound == Bound::Stopped) {
+        if delay
+            .constant_ms
+            .is_some_and(|ms| ms < 100 || ms < 1000 && facts.bound == Bound::Stopped)
+        {
             continue;
         }
         if view.tree.language == Language::Rust && facts.bound == Bound::Stopped {
             continue;
         }
-        let what = facts.operation.as_ref().map_or_else(|| "the loop".to_owned(), |op| format!("the retry of `{}`", op.path));
-        let slept = delay.constant_ms.map_or_else(|| format!("`{}`", delay.text), super::ek101_retry_without_jitter::duration);
-        let mut finding = Finding::at(view, site.call, format!("{what} sleeps {slept} without looking at `{context}`"))
-            .label(format!("sleeps on after `{context}` has ended"))
-            .related(view, facts.node, "the loop that tries again")
-            .help(match view.tree.language {
-                Language::Go => format!("wait in a select beside `<-{context}.Done()`"),
-                Language::Rust => format!("wait in `tokio::select!` beside `{context}.cancelled()`"),
-            });
+        let what = facts.operation.as_ref().map_or_else(
+            || "the loop".to_owned(),
+            |op| format!("the retry of `{}`", op.path),
+        );
+        let slept = delay.constant_ms.map_or_else(
+            || format!("`{}`", delay.text),
+            super::ek101_retry_without_jitter::duration,
+        );
+        let mut finding = Finding::at(
+            view,
+            site.call,
+            format!("{what} sleeps {slept} without looking at `{context}`"),
+        )
+        .label(format!("sleeps on after `{context}` has ended"))
+        .related(view, facts.node, "the loop that tries again")
+        .help(match view.tree.language {
+            Language::Go => format!("wait in a select beside `<-{context}.Done()`"),
+            Language::Rust => format!("wait in `tokio::select!` beside `{context}.cancelled()`"),
+        });
         finding.fix = fix(view, site.call, context);
         sink.report(finding);
     }
@@ -130,7 +145,10 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
 /// `time.Sleep(d)` as a statement becomes a select.
 fn fix(view: &View<'_>, call: NodeId, context: &str) -> Option<Fix> {
     let tree = view.tree;
-    if tree.language != Language::Go || view.called(call) != "time.Sleep" || tree.kind(tree.parent(call)) != Kind::Block {
+    if tree.language != Language::Go
+        || view.called(call) != "time.Sleep"
+        || tree.kind(tree.parent(call)) != Kind::Block
+    {
         return None;
     }
     let body = tree.enclosing_body(call)?;
@@ -142,8 +160,13 @@ fn fix(view: &View<'_>, call: NodeId, context: &str) -> Option<Fix> {
     };
     let duration = tree.text_of(tree.arguments(call).next()?);
     let node = tree.get(call);
-    let line_start = tree.text[..node.start as usize].rfind('\n').map_or(0, |n| n + 1);
-    let indent: String = tree.text[line_start..node.start as usize].chars().take_while(|c| c.is_whitespace()).collect();
+    let line_start = tree.text[..node.start as usize]
+        .rfind('\n')
+        .map_or(0, |n| n + 1);
+    let indent: String = tree.text[line_start..node.start as usize]
+        .chars()
+        .take_while(|c| c.is_whitespace())
+        .collect();
     let sleep = tree.callee(call).map_or("time.Sleep", |c| tree.text_of(c));
     let after = sleep.replace("Sleep", "After");
     Some(Fix {

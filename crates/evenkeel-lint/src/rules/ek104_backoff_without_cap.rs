@@ -92,26 +92,45 @@ A cap inside a type of another package.
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     for facts in &view.loops {
-        let Some((site, delay)) = &facts.delay else { continue };
+        let Some((site, delay)) = &facts.delay else {
+            continue;
+        };
         let Some(growth) = delay.grows else { continue };
         if delay.is_capped || facts.attempts.is_some_and(|n| n <= HARMLESS_ATTEMPTS) {
             continue;
         }
         // A count that is configured, or a clock, ends the growth somewhere else.
-        let ends_elsewhere = matches!(facts.bound, Bound::Counted | Bound::Compared) && facts.attempts.is_none();
+        let ends_elsewhere =
+            matches!(facts.bound, Bound::Counted | Bound::Compared) && facts.attempts.is_none();
         if facts.kind == LoopKind::Periodic || ends_elsewhere {
             continue;
         }
-        let turns = facts.attempts.map_or_else(|| "any number of".to_owned(), |n| n.to_string());
-        let finding = Finding::at(view, growth, format!("the delay `{}` grows over {turns} turns and nothing caps it", delay.text))
-            .label("grows here")
-            .related(view, site.call, "is waited here")
-            .related(view, facts.node, "the loop")
-            .help("cap the delay: `min(2*delay, maximum)`");
+        let turns = facts
+            .attempts
+            .map_or_else(|| "any number of".to_owned(), |n| n.to_string());
+        let finding = Finding::at(
+            view,
+            growth,
+            format!(
+                "the delay `{}` grows over {turns} turns and nothing caps it",
+                delay.text
+            ),
+        )
+        .label("grows here")
+        .related(view, site.call, "is waited here")
+        .related(view, facts.node, "the loop")
+        .help("cap the delay: `min(2*delay, maximum)`");
         // Randomising a delay does not cap it.
-        let callees: Vec<String> = delay.callees.iter().filter(|c| !has_any(c, RANDOM)).cloned().collect();
+        let callees: Vec<String> = delay
+            .callees
+            .iter()
+            .filter(|c| !has_any(c, RANDOM))
+            .cloned()
+            .collect();
         sink.report_if(finding, move |index, package, _| {
-            callees.iter().all(|callee| index.has(package, callee, Traits::CLAMPS) == Some(false))
+            callees
+                .iter()
+                .all(|callee| index.has(package, callee, Traits::CLAMPS) == Some(false))
         });
     }
 }

@@ -98,22 +98,41 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         return;
     }
     for (facts, operation) in retries(view) {
-        let Some((site, delay)) = &facts.delay else { continue };
-        if matches!(site.wait, Wait::Tick | Wait::Helper) || !delay.is_constant || delay.grows.is_some() || delay.is_random {
+        let Some((site, delay)) = &facts.delay else {
+            continue;
+        };
+        if matches!(site.wait, Wait::Tick | Wait::Helper)
+            || !delay.is_constant
+            || delay.grows.is_some()
+            || delay.is_random
+        {
             continue;
         }
         if waits_for_a_state(view, facts.node) || stays_on_this_machine(view, facts.node) {
             continue;
         }
-        if facts.attempts.is_some_and(|n| n <= 2) || delay.constant_ms.is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms)) {
+        if facts.attempts.is_some_and(|n| n <= 2)
+            || delay
+                .constant_ms
+                .is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms))
+        {
             continue;
         }
-        let finding = Finding::at(view, site.call, format!("retry of `{}` waits a constant `{}` however often it failed", operation.path, delay.text))
-            .label("the same after every failure")
-            .related(view, facts.node, "the loop that tries again")
-            .related(view, operation.call, "what it retries")
-            .help("let the delay grow up to a cap, and randomise it");
+        let finding = Finding::at(
+            view,
+            site.call,
+            format!(
+                "retry of `{}` waits a constant `{}` however often it failed",
+                operation.path, delay.text
+            ),
+        )
+        .label("the same after every failure")
+        .related(view, facts.node, "the loop that tries again")
+        .related(view, operation.call, "what it retries")
+        .help("let the delay grow up to a cap, and randomise it");
         let (remote, name) = (operation.remote, operation.name.clone());
-        sink.report_if(finding, move |index, package, _| is_remote(remote, &name, index, package));
+        sink.report_if(finding, move |index, package, _| {
+            is_remote(remote, &name, index, package)
+        });
     }
 }

@@ -1,9 +1,9 @@
 use super::retries;
 use crate::facts::summary::is_http;
+use crate::facts::words::has_any;
 use crate::facts::{Traits, View};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
-use crate::facts::words::has_any;
 
 pub(super) const RULE: Rule = Rule {
     code: "EK106",
@@ -97,7 +97,12 @@ A not-found that the caller expects to pass, as when it waits for a resource to 
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     for (facts, operation) in retries(view) {
-        if facts.classified || has_any(&operation.name, &["ready", "health", "alive", "check", "wait", "ping"]) {
+        if facts.classified
+            || has_any(
+                &operation.name,
+                &["ready", "health", "alive", "check", "wait", "ping"],
+            )
+        {
             continue;
         }
         let text = view.tree.text_of(facts.node);
@@ -105,7 +110,36 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         let direct = is_http(view, operation.call, &path) || http_in_loop(view, facts.node);
         let tells_apart = has_any(
             text,
-            &["errors.is", "errors.as", "retryable", "retriable", "isretry", "is_retry", "should_retry", "shouldretry", "transient", "is_client_error", "is_server_error", "temporary", "permanent", "toomanyrequests", "too_many_requests", "statusunauthorized", "notfound", "not_found", "bad_request", "badrequest", "429", ">= 500", ">=500", "503", "== 404", "is_timeout", "is_connect", "status.code("],
+            &[
+                "errors.is",
+                "errors.as",
+                "retryable",
+                "retriable",
+                "isretry",
+                "is_retry",
+                "should_retry",
+                "shouldretry",
+                "transient",
+                "is_client_error",
+                "is_server_error",
+                "temporary",
+                "permanent",
+                "toomanyrequests",
+                "too_many_requests",
+                "statusunauthorized",
+                "notfound",
+                "not_found",
+                "bad_request",
+                "badrequest",
+                "429",
+                ">= 500",
+                ">=500",
+                "503",
+                "== 404",
+                "is_timeout",
+                "is_connect",
+                "status.code(",
+            ],
         );
         if tells_apart {
             continue;
@@ -129,11 +163,17 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             let mut found = false;
             for (path, summary) in index.named(package, &name) {
                 let traits = summary.traits;
-                if !traits.has(Traits::HTTP) || !traits.has(Traits::STATUS) || traits.has(Traits::CLASSIFIES) && !traits.has(Traits::STATUS) {
+                if !traits.has(Traits::HTTP)
+                    || !traits.has(Traits::STATUS)
+                    || traits.has(Traits::CLASSIFIES) && !traits.has(Traits::STATUS)
+                {
                     return false;
                 }
                 found = true;
-                finding.message.push_str(&format!(" (`{name}` makes an error of the status, {path}:{})", summary.line));
+                finding.message.push_str(&format!(
+                    " (`{name}` makes an error of the status, {path}:{})",
+                    summary.line
+                ));
             }
             found
         });

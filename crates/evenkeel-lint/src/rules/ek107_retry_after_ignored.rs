@@ -100,18 +100,39 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             continue;
         }
         let text = tree.text_of(facts.node);
-        let throttled = has_any(text, &["statustoomanyrequests", "too_many_requests", "statusserviceunavailable", "service_unavailable"])
-            || has_number(text, "429")
+        let throttled = has_any(
+            text,
+            &[
+                "statustoomanyrequests",
+                "too_many_requests",
+                "statusserviceunavailable",
+                "service_unavailable",
+            ],
+        ) || has_number(text, "429")
             || has_number(text, "503");
-        let about_http = view.imports_any("net/http") || view.imports_any("reqwest") || view.imports_any("hyper") || view.imports_any("http");
-        if !throttled || !about_http || facts.delay.as_ref().is_none_or(|(_, d)| d.is_random && has_any(&d.text, &["after"])) {
+        let about_http = view.imports_any("net/http")
+            || view.imports_any("reqwest")
+            || view.imports_any("hyper")
+            || view.imports_any("http");
+        if !throttled
+            || !about_http
+            || facts
+                .delay
+                .as_ref()
+                .is_none_or(|(_, d)| d.is_random && has_any(&d.text, &["after"]))
+        {
             continue;
         }
         if has_any(tree.text, &["retry-after", "retry_after", "retryafter"]) {
             continue;
         }
-        let Some((site, _)) = &facts.delay else { continue };
-        let operation = facts.operation.as_ref().map_or("the request", |op| op.path.as_str());
+        let Some((site, _)) = &facts.delay else {
+            continue;
+        };
+        let operation = facts
+            .operation
+            .as_ref()
+            .map_or("the request", |op| op.path.as_str());
         let finding = Finding::at(view, site.call, format!("retry of `{operation}` after 429 or 503 does not read `Retry-After`"))
             .label("waits its own time instead of the server's")
             .related(view, facts.node, "the loop that tries again")
@@ -122,7 +143,9 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             .map(|id| tree.callee_name(id).to_owned())
             .collect();
         sink.report_if(finding, move |index, package, _| {
-            !called.iter().any(|name| index.has(package, name, Traits::RETRY_AFTER) == Some(true))
+            !called
+                .iter()
+                .any(|name| index.has(package, name, Traits::RETRY_AFTER) == Some(true))
         });
     }
 }

@@ -94,16 +94,42 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     let tree = view.tree;
     for (facts, operation) in retries(view) {
         let text = tree.text_of(view.scope(facts.node));
-        if has_any(text, &["idempoten", "is_safe", "issafe", "is_connect", "econnrefused", "connectionrefused", "dedup", "request_id", "requestid"]) {
+        if has_any(
+            text,
+            &[
+                "idempoten",
+                "is_safe",
+                "issafe",
+                "is_connect",
+                "econnrefused",
+                "connectionrefused",
+                "dedup",
+                "request_id",
+                "requestid",
+            ],
+        ) {
             continue;
         }
-        if has_any(&operation.path, &["query", "search", "read", "list", "fetch", "graphql", "login", "token", "auth", "refresh"]) {
+        if has_any(
+            &operation.path,
+            &[
+                "query", "search", "read", "list", "fetch", "graphql", "login", "token", "auth",
+                "refresh",
+            ],
+        ) {
             continue;
         }
-        let finding = Finding::at(view, operation.call, format!("`{}` sends a POST or PATCH again without an idempotency key", operation.path))
-            .label("may have been carried out already")
-            .related(view, facts.node, "the loop that tries again")
-            .help("send one `Idempotency-Key` with every attempt, or retry only what was never sent");
+        let finding = Finding::at(
+            view,
+            operation.call,
+            format!(
+                "`{}` sends a POST or PATCH again without an idempotency key",
+                operation.path
+            ),
+        )
+        .label("may have been carried out already")
+        .related(view, facts.node, "the loop that tries again")
+        .help("send one `Idempotency-Key` with every attempt, or retry only what was never sent");
         if posts_within(view, operation.call) {
             sink.report(finding);
             continue;
@@ -112,10 +138,15 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         sink.report_if(finding, move |index, package, finding| {
             let mut found = false;
             for (path, summary) in index.named(package, &name) {
-                if !summary.traits.has(Traits::POST) || !summary.traits.has(Traits::HTTP) || summary.traits.has(Traits::IDEMPOTENCY_KEY) {
+                if !summary.traits.has(Traits::POST)
+                    || !summary.traits.has(Traits::HTTP)
+                    || summary.traits.has(Traits::IDEMPOTENCY_KEY)
+                {
                     return false;
                 }
-                finding.message.push_str(&format!(" (in `{name}`, {path}:{})", summary.line));
+                finding
+                    .message
+                    .push_str(&format!(" (in `{name}`, {path}:{})", summary.line));
                 found = true;
             }
             found
@@ -129,9 +160,16 @@ fn posts_within(view: &View<'_>, call: NodeId) -> bool {
     tree.subtree(call).any(|id| match tree.kind(id) {
         Kind::Call => {
             let name = tree.callee_name(id);
-            matches!(name, "Post" | "PostForm") && view.called(id).contains("net/http") || matches!(name, "post" | "patch") && tree.receiver(id).is_some() && view.imports_any("reqwest") || name == "Post" && has_any(&view.called(id), &["client", "http"])
+            matches!(name, "Post" | "PostForm") && view.called(id).contains("net/http")
+                || matches!(name, "post" | "patch")
+                    && tree.receiver(id).is_some()
+                    && view.imports_any("reqwest")
+                || name == "Post" && has_any(&view.called(id), &["client", "http"])
         }
-        Kind::Field => matches!(tree.last_segment(id), "MethodPost" | "MethodPatch") || tree.text_of(id).ends_with("Method::POST"),
+        Kind::Field => {
+            matches!(tree.last_segment(id), "MethodPost" | "MethodPatch")
+                || tree.text_of(id).ends_with("Method::POST")
+        }
         _ => false,
     })
 }

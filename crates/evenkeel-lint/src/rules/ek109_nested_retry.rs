@@ -116,21 +116,42 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             .help("retry in one layer, the one that knows what may be sent again; elsewhere pass the error on");
         let name = operation.name.clone();
         let outer = facts.attempts;
-        let from = view.function_summary(facts.node).map(|s| (s.name.clone(), s.line));
+        let from = view
+            .function_summary(facts.node)
+            .map(|s| (s.name.clone(), s.line));
         let own_path = view.path.to_owned();
         sink.report_if(finding, move |index, package, finding| {
             let all: Vec<_> = index.named(package, &name).collect();
-            let [(path, summary)] = all.as_slice() else { return false };
-            let Some(retried) = &summary.retried else { return false };
-            if from.as_ref().is_some_and(|(n, l)| *n == summary.name && *l == summary.line && *path == own_path) {
+            let [(path, summary)] = all.as_slice() else {
+                return false;
+            };
+            let Some(retried) = &summary.retried else {
+                return false;
+            };
+            if from
+                .as_ref()
+                .is_some_and(|(n, l)| *n == summary.name && *l == summary.line && *path == own_path)
+            {
                 return false;
             }
-            finding.message.push_str(&format!(" (`{retried}`, {path}:{})", summary.line));
+            finding
+                .message
+                .push_str(&format!(" (`{retried}`, {path}:{})", summary.line));
             if let (Some(outer), Some(inner)) = (outer, summary.attempts) {
-                finding.message.push_str(&format!(": up to {outer} x {inner} = {} attempts", u64::from(outer) * u64::from(inner)));
+                finding.message.push_str(&format!(
+                    ": up to {outer} x {inner} = {} attempts",
+                    u64::from(outer) * u64::from(inner)
+                ));
             }
             finding.related.push(Related {
-                place: Place { path: (*path).to_owned(), line: summary.line, column: 1, end_line: summary.line, end_column: 1, bytes: 0..0 },
+                place: Place {
+                    path: (*path).to_owned(),
+                    line: summary.line,
+                    column: 1,
+                    end_line: summary.line,
+                    end_column: 1,
+                    bytes: 0..0,
+                },
                 label: "the function that retries".to_owned(),
             });
             true

@@ -57,13 +57,31 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     if shared.is_some_and(|shared| view.path.contains(shared)) {
         return;
     }
-    let instead = shared.map_or_else(|| "the project's retry library".to_owned(), |s| format!("`{s}`"));
+    let instead = shared.map_or_else(
+        || "the project's retry library".to_owned(),
+        |s| format!("`{s}`"),
+    );
     for (facts, operation) in retries(view) {
         if facts.delay.is_none() {
             continue;
         }
-        let finding = Finding::at(view, facts.node, format!("own retry loop around `{}` instead of {instead}", operation.path));
-        let finding = Finding { place: crate::finding::head_place(view, facts.node), ..finding };
-        sink.report(finding.label("tries again by hand").related(view, operation.call, "what it retries").help(format!("use {instead}")));
+        let finding = Finding::at(
+            view,
+            facts.node,
+            format!(
+                "own retry loop around `{}` instead of {instead}",
+                operation.path
+            ),
+        );
+        let finding = Finding {
+            place: crate::finding::head_place(view, facts.node),
+            ..finding
+        };
+        sink.report(
+            finding
+                .label("tries again by hand")
+                .related(view, operation.call, "what it retries")
+                .help(format!("use {instead}")),
+        );
     }
 }

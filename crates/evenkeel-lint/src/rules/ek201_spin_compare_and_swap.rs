@@ -65,16 +65,42 @@ A spin of a few instructions in a runtime or a kernel, where nothing can be park
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     let tree = view.tree;
-    for Swap { call, loop_node, expected } in compare_and_swap::in_loops(view) {
+    for Swap {
+        call,
+        loop_node,
+        expected,
+    } in compare_and_swap::in_loops(view)
+    {
         if !compare_and_swap::is_constant(view, expected) || view.is_test(call) {
             continue;
         }
         let text = tree.text_of(loop_node);
         let yields = has_any(
             text,
-            &["gosched", "yield", "sleep", "park", "spin", "backoff", "wait", "<-", ".await", "snooze", "procyield", "attempt", "retries", "tries", "recv", "lock()"],
+            &[
+                "gosched",
+                "yield",
+                "sleep",
+                "park",
+                "spin",
+                "backoff",
+                "wait",
+                "<-",
+                ".await",
+                "snooze",
+                "procyield",
+                "attempt",
+                "retries",
+                "tries",
+                "recv",
+                "lock()",
+            ],
         );
-        if yields || tree.subtree(loop_node).any(|id| tree.kind(id) == Kind::Select) {
+        if yields
+            || tree
+                .subtree(loop_node)
+                .any(|id| tree.kind(id) == Kind::Select)
+        {
             continue;
         }
         if crate::facts::loops::goes_over_data(view, loop_node) {
@@ -85,10 +111,17 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         }
         let what = tree.callee(call).map_or("", |c| tree.text_of(c));
         sink.report(
-            Finding::at(view, call, format!("`{}` spins until another thread lets go; the loop neither yields nor parks", crate::facts::brief(what)))
-                .label("waits by burning a core")
-                .related(view, loop_node, "the loop")
-                .help("use a mutex, which parks; or yield and count the attempts"),
+            Finding::at(
+                view,
+                call,
+                format!(
+                    "`{}` spins until another thread lets go; the loop neither yields nor parks",
+                    crate::facts::brief(what)
+                ),
+            )
+            .label("waits by burning a core")
+            .related(view, loop_node, "the loop")
+            .help("use a mutex, which parks; or yield and count the attempts"),
         );
     }
 }

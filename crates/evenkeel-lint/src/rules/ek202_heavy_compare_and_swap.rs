@@ -52,16 +52,40 @@ Words that are written once in the life of the process.
 };
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
-    for Swap { call, loop_node, expected } in compare_and_swap::in_loops(view) {
+    for Swap {
+        call,
+        loop_node,
+        expected,
+    } in compare_and_swap::in_loops(view)
+    {
         if compare_and_swap::is_constant(view, expected) || view.is_test(call) {
             continue;
         }
-        if has_any(view.tree.text_of(loop_node), &["append(", "make(", ".clone()", "to_vec(", "collect(", "collect::", "format!", "vec!", "maps.clone", "slices.clone"]) {
+        if has_any(
+            view.tree.text_of(loop_node),
+            &[
+                "append(",
+                "make(",
+                ".clone()",
+                "to_vec(",
+                "collect(",
+                "collect::",
+                "format!",
+                "vec!",
+                "maps.clone",
+                "slices.clone",
+            ],
+        ) {
             sink.report(
-                Finding::at(view, call, "the loop around this compare-and-swap copies a collection in every turn".to_owned())
-                    .label("lost turns throw the copy away")
-                    .related(view, loop_node, "the loop")
-                    .help("take a lock, or keep what is swapped small"),
+                Finding::at(
+                    view,
+                    call,
+                    "the loop around this compare-and-swap copies a collection in every turn"
+                        .to_owned(),
+                )
+                .label("lost turns throw the copy away")
+                .related(view, loop_node, "the loop")
+                .help("take a lock, or keep what is swapped small"),
             );
         }
     }

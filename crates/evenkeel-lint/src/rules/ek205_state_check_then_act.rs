@@ -1,5 +1,5 @@
-use crate::facts::{View, compact};
 use crate::facts::words::has_any;
+use crate::facts::{View, compact};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::syntax::{Kind, Role};
@@ -67,12 +67,27 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if tree.kind(id) != Kind::If || view.is_test(id) {
             continue;
         }
-        let Some(condition) = tree.child(id, Role::Condition) else { continue };
-        let Some((load, loaded)) = atomic(view, condition, &["Load", "load"]) else { continue };
-        let store = tree.roles(id, Role::Then).find_map(|then| atomic(view, then, &["Store", "store"]).filter(|(_, path)| *path == loaded));
+        let Some(condition) = tree.child(id, Role::Condition) else {
+            continue;
+        };
+        let Some((load, loaded)) = atomic(view, condition, &["Load", "load"]) else {
+            continue;
+        };
+        let store = tree.roles(id, Role::Then).find_map(|then| {
+            atomic(view, then, &["Store", "store"]).filter(|(_, path)| *path == loaded)
+        });
         let Some((store, _)) = store else { continue };
         let function = tree.text_of(view.scope(id));
-        if has_any(function, &["compareandswap", "compare_exchange", ".lock()", "fetch_", ".swap("]) {
+        if has_any(
+            function,
+            &[
+                "compareandswap",
+                "compare_exchange",
+                ".lock()",
+                "fetch_",
+                ".swap(",
+            ],
+        ) {
             continue;
         }
         sink.report(
@@ -84,7 +99,11 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-fn atomic(view: &View<'_>, within: crate::syntax::NodeId, names: &[&str]) -> Option<(crate::syntax::NodeId, String)> {
+fn atomic(
+    view: &View<'_>,
+    within: crate::syntax::NodeId,
+    names: &[&str],
+) -> Option<(crate::syntax::NodeId, String)> {
     let tree = view.tree;
     tree.subtree(within).find_map(|id| {
         if tree.kind(id) != Kind::Call {
@@ -97,7 +116,13 @@ fn atomic(view: &View<'_>, within: crate::syntax::NodeId, names: &[&str]) -> Opt
             if path == "atomic" {
                 return None;
             }
-            let is_atomic = tree.language == crate::source::Language::Go || tree.arguments(id).any(|a| has_any(tree.text_of(a), &["acquire", "relaxed", "seqcst", "release", "ordering"]));
+            let is_atomic = tree.language == crate::source::Language::Go
+                || tree.arguments(id).any(|a| {
+                    has_any(
+                        tree.text_of(a),
+                        &["acquire", "relaxed", "seqcst", "release", "ordering"],
+                    )
+                });
             return is_atomic.then_some((id, path));
         }
         let path = view.called(id);

@@ -90,9 +90,16 @@ pub(super) fn pairs(view: &View<'_>) -> Vec<(NodeId, LockPair)> {
                 continue;
             }
             let name = tree.callee_name(id);
-            let Some(receiver) = tree.receiver(id) else { continue };
+            let Some(receiver) = tree.receiver(id) else {
+                continue;
+            };
             let path = compact(tree.text_of(receiver));
-            let Some(rest) = path.strip_prefix(own).filter(|rest| rest.starts_with('.') && !own.is_empty() && !rest.contains('(')) else { continue };
+            let Some(rest) = path
+                .strip_prefix(own)
+                .filter(|rest| rest.starts_with('.') && !own.is_empty() && !rest.contains('('))
+            else {
+                continue;
+            };
             let lock = format!("{}{rest}", summary.receiver);
             held.retain(|(_, until)| *until == 0 || id < *until);
             match name {
@@ -107,12 +114,21 @@ pub(super) fn pairs(view: &View<'_>) -> Vec<(NodeId, LockPair)> {
                     for (first, _) in &held {
                         if *first != lock {
                             let line = view.lines.position(tree.get(id).start).0;
-                            pairs.push((id, LockPair { first: first.clone(), second: lock.clone(), line }));
+                            pairs.push((
+                                id,
+                                LockPair {
+                                    first: first.clone(),
+                                    second: lock.clone(),
+                                    line,
+                                },
+                            ));
                         }
                     }
                     held.push((lock, until));
                 }
-                "Unlock" if tree.kind(tree.parent(id)) != Kind::Defer => held.retain(|(l, _)| *l != lock),
+                "Unlock" if tree.kind(tree.parent(id)) != Kind::Defer => {
+                    held.retain(|(l, _)| *l != lock);
+                }
                 _ => {}
             }
         }
@@ -123,22 +139,45 @@ pub(super) fn pairs(view: &View<'_>) -> Vec<(NodeId, LockPair)> {
 /// End of the block in which a `let` keeps a guard; `None` for a guard that dies at once.
 fn guard_scope(view: &View<'_>, call: NodeId) -> Option<NodeId> {
     let tree = view.tree;
-    let binding = tree.ancestors(call).take(3).find(|&a| tree.kind(a) == Kind::Let)?;
-    let block = tree.ancestors(binding).find(|&a| matches!(tree.kind(a), Kind::Block | Kind::Function))?;
+    let binding = tree
+        .ancestors(call)
+        .take(3)
+        .find(|&a| tree.kind(a) == Kind::Let)?;
+    let block = tree
+        .ancestors(binding)
+        .find(|&a| matches!(tree.kind(a), Kind::Block | Kind::Function))?;
     Some(tree.end(block))
 }
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     for (node, pair) in pairs(view) {
-        let finding = Finding::at(view, node, format!("`{}` is taken while `{}` is held", pair.second, pair.first))
-            .label("taken second here")
-            .help("fix one order for the two locks and write it down at the type");
+        let finding = Finding::at(
+            view,
+            node,
+            format!("`{}` is taken while `{}` is held", pair.second, pair.first),
+        )
+        .label("taken second here")
+        .help("fix one order for the two locks and write it down at the type");
         sink.report_if(finding, move |index, package, finding| {
             for file in index.files_of(package) {
-                if let Some(other) = file.lock_pairs.iter().find(|p| p.first == pair.second && p.second == pair.first) {
-                    finding.message.push_str(&format!("; {}:{} takes them the other way round", file.path, other.line));
+                if let Some(other) = file
+                    .lock_pairs
+                    .iter()
+                    .find(|p| p.first == pair.second && p.second == pair.first)
+                {
+                    finding.message.push_str(&format!(
+                        "; {}:{} takes them the other way round",
+                        file.path, other.line
+                    ));
                     finding.related.push(Related {
-                        place: Place { path: file.path.clone(), line: other.line, column: 1, end_line: other.line, end_column: 1, bytes: 0..0 },
+                        place: Place {
+                            path: file.path.clone(),
+                            line: other.line,
+                            column: 1,
+                            end_line: other.line,
+                            end_column: 1,
+                            bytes: 0..0,
+                        },
                         label: "taken the other way round".to_owned(),
                     });
                     return true;

@@ -54,18 +54,30 @@ Most: see above.
 };
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
-    for Swap { call, loop_node, .. } in compare_and_swap::in_loops(view) {
+    for Swap {
+        call, loop_node, ..
+    } in compare_and_swap::in_loops(view)
+    {
         if view.is_test(call) || !compare_and_swap::failure_repeats(view, call, loop_node) {
             continue;
         }
-        if has_any(view.tree.text_of(loop_node), &["attempt", "tries", "retries", "count", "spins", "metric", "backoff"]) {
+        if has_any(
+            view.tree.text_of(loop_node),
+            &[
+                "attempt", "tries", "retries", "count", "spins", "metric", "backoff",
+            ],
+        ) {
             continue;
         }
         sink.report(
-            Finding::at(view, call, "this compare-and-swap loop counts no attempts".to_owned())
-                .label("contention here cannot be seen")
-                .related(view, loop_node, "the loop")
-                .help("count attempts per success, or take a sharded counter"),
+            Finding::at(
+                view,
+                call,
+                "this compare-and-swap loop counts no attempts".to_owned(),
+            )
+            .label("contention here cannot be seen")
+            .related(view, loop_node, "the loop")
+            .help("count attempts per success, or take a sharded counter"),
         );
     }
 }

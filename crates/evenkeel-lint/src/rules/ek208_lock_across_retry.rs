@@ -1,6 +1,6 @@
+use crate::facts::View;
 use crate::facts::loops::LoopKind;
 use crate::facts::words::has_any;
-use crate::facts::View;
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::source::Language;
@@ -62,12 +62,19 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         return;
     }
     for facts in view.loops.iter().filter(|l| l.kind != LoopKind::Periodic) {
-        let Some((site, _)) = &facts.delay else { continue };
+        let Some((site, _)) = &facts.delay else {
+            continue;
+        };
         let parent = tree.parent(facts.node);
         for binding in tree.children(parent).take_while(|&c| c < facts.node) {
-            let Some((lock, guard)) = guard(view, binding) else { continue };
-            let dropped = (tree.end(binding)..tree.end(facts.node))
-                .any(|id| tree.kind(id) == Kind::Call && tree.callee_name(id) == "drop" && tree.arguments(id).any(|a| tree.text_of(a) == guard));
+            let Some((lock, guard)) = guard(view, binding) else {
+                continue;
+            };
+            let dropped = (tree.end(binding)..tree.end(facts.node)).any(|id| {
+                tree.kind(id) == Kind::Call
+                    && tree.callee_name(id) == "drop"
+                    && tree.arguments(id).any(|a| tree.text_of(a) == guard)
+            });
             if dropped || guard == "_" {
                 continue;
             }
@@ -88,10 +95,16 @@ fn guard<'t>(view: &View<'t>, binding: NodeId) -> Option<(NodeId, &'t str)> {
         return None;
     }
     let value = tree.strip(tree.child(binding, Role::Value)?);
-    let is_lock = |id: NodeId| tree.kind(id) == Kind::Call && matches!(tree.callee_name(id), "lock" | "write") && tree.arguments(id).next().is_none();
+    let is_lock = |id: NodeId| {
+        tree.kind(id) == Kind::Call
+            && matches!(tree.callee_name(id), "lock" | "write")
+            && tree.arguments(id).next().is_none()
+    };
     let lock = if is_lock(value) {
         value
-    } else if tree.kind(value) == Kind::Call && matches!(tree.callee_name(value), "unwrap" | "expect") {
+    } else if tree.kind(value) == Kind::Call
+        && matches!(tree.callee_name(value), "unwrap" | "expect")
+    {
         tree.strip(tree.receiver(value)?)
     } else {
         return None;
@@ -99,6 +112,8 @@ fn guard<'t>(view: &View<'t>, binding: NodeId) -> Option<(NodeId, &'t str)> {
     if !is_lock(lock) || has_any(tree.text_of(lock), &["stdout", "stderr", "stdin"]) {
         return None;
     }
-    let name = tree.text_of(tree.child(binding, Role::Pattern)?).trim_start_matches("mut ");
+    let name = tree
+        .text_of(tree.child(binding, Role::Pattern)?)
+        .trim_start_matches("mut ");
     Some((lock, name))
 }

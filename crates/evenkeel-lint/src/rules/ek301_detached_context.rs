@@ -40,9 +40,9 @@ func (s *Store) load(ctx context.Context, id string) (*Item, error) {
 ```
 
 ## How it is found
-A context parameter, a `*http.Request` or a gRPC stream is live at the call. Passed over: functions,
-calls and comments that speak of shutdown, cleanup, rollback, audit or detaching; deferred calls and
-goroutines, which outlive the call on purpose; contexts with a cancel function of their own; code after `<-ctx.Done()`; the fallback for a nil
+A context parameter, a `*http.Request` or a gRPC stream is live at the call. A callback that the call itself runs belongs to its
+function. Passed over: functions, calls and comments that speak of shutdown, cleanup, rollback, audit
+or detaching; deferred calls, goroutines and stored closures, which outlive the call on purpose; contexts with a cancel function of their own; code after `<-ctx.Done()`; the fallback for a nil
 context; constructors; contexts kept in a field; logging; `main`, `init`, commands and tests.
 
 ## Fix
@@ -56,17 +56,82 @@ the values.
 };
 
 const DELIBERATE: &[&str] = &[
-    "shutdown", "shut down", "close", "clean", "stop", "audit", "flush", "release", "rollback", "unlock", "finaliz", "teardown", "tear", "terminat", "drain",
-    "deregister", "unregister", "revoke", "abort", "detach", "undo", "revert", "expire", "evict", "gc", "delete", "remove", "destroy", "disconnect", "free",
-    "background", "async", "deactivate", "fallback", "kill", "leave", "save", "dispose", "purge", "lifecycle",
+    "shutdown",
+    "shut down",
+    "close",
+    "clean",
+    "stop",
+    "audit",
+    "flush",
+    "release",
+    "rollback",
+    "unlock",
+    "finaliz",
+    "teardown",
+    "tear",
+    "terminat",
+    "drain",
+    "deregister",
+    "unregister",
+    "revoke",
+    "abort",
+    "detach",
+    "undo",
+    "revert",
+    "expire",
+    "evict",
+    "gc",
+    "delete",
+    "remove",
+    "destroy",
+    "disconnect",
+    "free",
+    "background",
+    "async",
+    "deactivate",
+    "fallback",
+    "kill",
+    "leave",
+    "save",
+    "dispose",
+    "purge",
+    "lifecycle",
 ];
 
 const COMMENTED: &[&str] = &[
-    "detach", "independent", "outlive", "background", "separate", "own context", "new context", "cancel", "not use", "don't use", "do not use", "fresh context",
-    "different context", "regardless", "shutdown", "cleanup", "clean up", "intentional", "on purpose", "deliberate", "even if", "without the", "ctx", "context", "nolint", "lifetime", "long",
+    "detach",
+    "independent",
+    "outlive",
+    "background",
+    "separate",
+    "own context",
+    "new context",
+    "cancel",
+    "not use",
+    "don't use",
+    "do not use",
+    "fresh context",
+    "different context",
+    "regardless",
+    "shutdown",
+    "cleanup",
+    "clean up",
+    "intentional",
+    "on purpose",
+    "deliberate",
+    "even if",
+    "without the",
+    "ctx",
+    "context",
+    "nolint",
+    "lifetime",
+    "long",
 ];
 
-const LONG_LIVED: &[&str] = &["new", "start", "open", "init", "setup", "create", "make", "build", "run", "serve", "launch", "spawn", "daemon", "loop"];
+const LONG_LIVED: &[&str] = &[
+    "new", "start", "open", "init", "setup", "create", "make", "build", "run", "serve", "launch",
+    "spawn", "daemon", "loop",
+];
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     let tree = view.tree;
@@ -81,8 +146,12 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if path != "context.Background" && path != "context.TODO" {
             continue;
         }
-        let Some(summary) = view.function_summary(call) else { continue };
-        let Some((live, owner)) = live_at(view, call) else { continue };
+        let Some(summary) = view.function_summary(call) else {
+            continue;
+        };
+        let Some((live, owner)) = live_at(view, call) else {
+            continue;
+        };
         if is_deliberate(view, call, summary, owner) {
             continue;
         }
@@ -92,13 +161,30 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             .related(view, owner, format!("`{live}` is live here"))
             .help(format!("pass `{live}`, or `context.WithoutCancel({live})` where the work has to outlive the call"));
         let node = tree.get(call);
-        finding.fix = Some(Fix {
-            title: format!("pass `{live}`"),
-            changes_behaviour: true,
-            edits: vec![Edit { bytes: node.start as usize..node.end as usize, line: finding.place.line, replacement: live }],
-        });
+        if keeps_import(view) {
+            finding.fix = Some(Fix {
+                title: format!("pass `{live}`"),
+                changes_behaviour: true,
+                edits: vec![Edit {
+                    bytes: node.start as usize..node.end as usize,
+                    line: finding.place.line,
+                    replacement: live,
+                }],
+            });
+        }
         sink.report(finding);
     }
+}
+
+/// Whether the file uses its import of `context` for more than fresh contexts: it must not be left
+/// unused.
+fn keeps_import(view: &View<'_>) -> bool {
+    view.tree.text.match_indices("context.").any(|(at, _)| {
+        let rest = &view.tree.text[at + "context.".len()..];
+        rest.starts_with(|c: char| c.is_ascii_uppercase())
+            && !rest.starts_with("Background")
+            && !rest.starts_with("TODO")
+    })
 }
 
 /// The live context at a call, and the function that has it.
@@ -120,10 +206,16 @@ fn live_at(view: &View<'_>, call: NodeId) -> Option<(String, NodeId)> {
 
 fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId) -> bool {
     let tree = view.tree;
-    if matches!(summary.name.as_str(), "main" | "init") || has_any(&summary.name, DELIBERATE) || has_any(&summary.receiver, &["mock", "fake", "stub", "noop"]) {
+    if matches!(summary.name.as_str(), "main" | "init")
+        || has_any(&summary.name, DELIBERATE)
+        || has_any(&summary.receiver, &["mock", "fake", "stub", "noop"])
+    {
         return true;
     }
-    if crate::facts::words::split_words(&summary.name).next().is_some_and(|first| LONG_LIVED.iter().any(|w| first.eq_ignore_ascii_case(w))) {
+    if crate::facts::words::split_words(&summary.name)
+        .next()
+        .is_some_and(|first| LONG_LIVED.iter().any(|w| first.eq_ignore_ascii_case(w)))
+    {
         return true;
     }
     if tree.commented(call, COMMENTED) {
@@ -134,8 +226,8 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
         match tree.kind(ancestor) {
             Kind::Defer | Kind::Spawn | Kind::Composite | Kind::KeyValue => return true,
             Kind::Return if tree.kind(at) == Kind::Call && at == call => return true,
-            // The closure outlives the call that makes it.
-            Kind::Closure if ancestor != owner => return true,
+            // The closure may outlive the call that makes it.
+            Kind::Closure if ancestor != owner && !is_callback(view, ancestor) => return true,
             Kind::Call if ancestor != call => {
                 let name = view.tree.callee(ancestor).map_or("", |c| tree.text_of(c));
                 let last = name.rsplit('.').next().unwrap_or(name);
@@ -143,13 +235,56 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
                 if has_word(last, &["conn", "listener", "session", "watcher"]) {
                     return true;
                 }
-                if has_any(name, DELIBERATE) || has_any(name, &["log", "slog", "warn", "info", "debug", "error", "trace", "print", "metric", "diag", "monitor", "stats", "telemetry", "record", "observe", "withoutcancel", "withcancel", "errgroup", "signal.", "newserver"]) {
+                if has_any(name, DELIBERATE)
+                    || has_any(
+                        name,
+                        &[
+                            "log",
+                            "slog",
+                            "warn",
+                            "info",
+                            "debug",
+                            "error",
+                            "trace",
+                            "print",
+                            "metric",
+                            "diag",
+                            "monitor",
+                            "stats",
+                            "telemetry",
+                            "record",
+                            "observe",
+                            "withoutcancel",
+                            "withcancel",
+                            "errgroup",
+                            "signal.",
+                            "newserver",
+                        ],
+                    )
+                {
                     return true;
                 }
             }
             Kind::Assign | Kind::Let => {
-                let target = crate::facts::targets(tree, ancestor).next().map_or("", |t| tree.text_of(t));
-                if target.contains('.') || has_any(target, &["bg", "background", "detach", "cleanup", "shutdown", "parent", "base", "root", "restored"]) {
+                let target = crate::facts::targets(tree, ancestor)
+                    .next()
+                    .map_or("", |t| tree.text_of(t));
+                if target.contains('.')
+                    || has_any(
+                        target,
+                        &[
+                            "bg",
+                            "background",
+                            "detach",
+                            "cleanup",
+                            "shutdown",
+                            "parent",
+                            "base",
+                            "root",
+                            "restored",
+                        ],
+                    )
+                {
                     return true;
                 }
                 if derived_for_later(view, ancestor) {
@@ -157,12 +292,26 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
                 }
             }
             Kind::If => {
-                let condition = tree.child(ancestor, Role::Condition).map_or("", |c| tree.text_of(c));
-                if condition.contains("nil") && has_any(condition, &["ctx", "context", "parent"]) || has_any(&compact(condition), &[".err()!=nil", "canceled", "cancelled", "done"]) {
+                let condition = tree
+                    .child(ancestor, Role::Condition)
+                    .map_or("", |c| tree.text_of(c));
+                if condition.contains("nil") && has_any(condition, &["ctx", "context", "parent"])
+                    || has_any(
+                        &compact(condition),
+                        &[".err()!=nil", "canceled", "cancelled", "done"],
+                    )
+                {
                     return true;
                 }
             }
-            Kind::Arm if has_any(tree.text_of(ancestor).lines().next().unwrap_or(""), &["done()", "stop", "quit", "close"]) => return true,
+            Kind::Arm
+                if has_any(
+                    tree.text_of(ancestor).lines().next().unwrap_or(""),
+                    &["done()", "stop", "quit", "close"],
+                ) =>
+            {
+                return true;
+            }
             _ => {}
         }
         if ancestor == owner {
@@ -172,29 +321,76 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
     }
     // After `<-ctx.Done()` in the same body there is no live context left.
     tree.subtree(owner).take_while(|&id| id < call).any(|id| {
-        tree.kind(id) == Kind::Unary && tree.get(id).op == Op::Receive && tree.text_of(id).contains("Done()") && !crate::facts::delay::in_select_arm(tree, id)
+        tree.kind(id) == Kind::Unary
+            && tree.get(id).op == Op::Receive
+            && tree.text_of(id).contains("Done()")
+            && !crate::facts::delay::in_select_arm(tree, id)
             && tree.ancestors(id).all(|a| tree.kind(a) != Kind::Spawn)
     })
+}
+
+/// A closure that is run by the call it is handed to: `WithClient(func(client) error { … })`.
+fn is_callback(view: &View<'_>, closure: NodeId) -> bool {
+    let tree = view.tree;
+    let call = tree.parent(closure);
+    if tree.kind(call) != Kind::Call || tree.get(closure).role != Role::Argument {
+        return false;
+    }
+    let name = tree.callee_name(call);
+    !has_word(
+        name,
+        &[
+            "go",
+            "after",
+            "submit",
+            "schedule",
+            "async",
+            "once",
+            "register",
+            "handle",
+            "add",
+            "on",
+            "subscribe",
+            "spawn",
+            "start",
+            "run",
+            "queue",
+            "enqueue",
+            "set",
+            "new",
+            "observe",
+            "hook",
+            "wrapper",
+        ],
+    )
 }
 
 /// A context made here and used only by goroutines, deferred calls or clean-up.
 fn derived_for_later(view: &View<'_>, binding: NodeId) -> bool {
     let tree = view.tree;
-    let Some(target) = crate::facts::targets(tree, binding).next() else { return false };
+    let Some(target) = crate::facts::targets(tree, binding).next() else {
+        return false;
+    };
     let name = tree.text_of(target);
     let scope = view.scope(binding);
     let mut uses = 0;
     let mut later = 0;
     for id in tree.end(binding)..tree.end(scope) {
-        if tree.kind(id) != Kind::Name || tree.text_of(id) != name || tree.get(id).role == Role::Name {
+        if tree.kind(id) != Kind::Name
+            || tree.text_of(id) != name
+            || tree.get(id).role == Role::Name
+        {
             continue;
         }
         uses += 1;
-        let is_later = tree.ancestors(id).take_while(|&a| a != scope).any(|a| match tree.kind(a) {
-            Kind::Spawn | Kind::Defer | Kind::Closure | Kind::KeyValue => true,
-            Kind::Call => has_any(tree.callee_name(a), DELIBERATE),
-            _ => false,
-        });
+        let is_later = tree
+            .ancestors(id)
+            .take_while(|&a| a != scope)
+            .any(|a| match tree.kind(a) {
+                Kind::Spawn | Kind::Defer | Kind::Closure | Kind::KeyValue => true,
+                Kind::Call => has_any(tree.callee_name(a), DELIBERATE),
+                _ => false,
+            });
         later += usize::from(is_later);
     }
     uses > 0 && uses == later

@@ -58,22 +58,42 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if !matches!(tree.kind(binding), Kind::Let | Kind::Assign) || view.is_test(binding) {
             continue;
         }
-        let Some(call) = crate::facts::values_of(tree, binding).next().filter(|&v| tree.kind(v) == Kind::Call) else { continue };
-        if !matches!(view.called(call).as_str(), "context.WithCancel" | "context.WithTimeout" | "context.WithDeadline") {
+        let Some(call) = crate::facts::values_of(tree, binding)
+            .next()
+            .filter(|&v| tree.kind(v) == Kind::Call)
+        else {
+            continue;
+        };
+        if !matches!(
+            view.called(call).as_str(),
+            "context.WithCancel" | "context.WithTimeout" | "context.WithDeadline"
+        ) {
             continue;
         }
-        let Some(cancel) = crate::facts::targets(tree, binding).nth(1) else { continue };
+        let Some(cancel) = crate::facts::targets(tree, binding).nth(1) else {
+            continue;
+        };
         let name = tree.text_of(cancel);
         let scope = view.scope(binding);
         let lost = name == "_"
             || !name.contains('.')
-                && !(scope..tree.end(scope)).any(|id| id != cancel && tree.kind(id) == Kind::Name && tree.get(id).role != Role::Name && tree.text_of(id) == name);
+                && !(scope..tree.end(scope)).any(|id| {
+                    id != cancel
+                        && tree.kind(id) == Kind::Name
+                        && tree.get(id).role != Role::Name
+                        && tree.text_of(id) == name
+                });
         if lost {
             sink.report(
-                Finding::at(view, cancel, "the cancel function is thrown away: the context lives as long as its parent".to_owned())
-                    .label("never called")
-                    .related(view, call, "made here")
-                    .help("`defer cancel()`, or hand it to whoever ends the work"),
+                Finding::at(
+                    view,
+                    cancel,
+                    "the cancel function is thrown away: the context lives as long as its parent"
+                        .to_owned(),
+                )
+                .label("never called")
+                .related(view, call, "made here")
+                .help("`defer cancel()`, or hand it to whoever ends the work"),
             );
         }
     }

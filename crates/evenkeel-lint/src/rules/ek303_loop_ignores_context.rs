@@ -1,6 +1,6 @@
+use crate::facts::View;
 use crate::facts::loops::{LoopKind, live_context};
 use crate::facts::words::{STOP, has_any, has_word};
-use crate::facts::View;
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 
@@ -61,18 +61,26 @@ A loop that ends by its data.
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     let tree = view.tree;
     for facts in view.loops.iter().filter(|l| l.kind == LoopKind::Periodic) {
-        let Some(context) = live_context(view, facts.node) else { continue };
+        let Some(context) = live_context(view, facts.node) else {
+            continue;
+        };
         let text = tree.text_of(facts.node);
         let name = context.split('.').next().unwrap_or(&context);
         if has_word(text, &[name]) || has_any(text, STOP) {
             continue;
         }
-        let Some((site, _)) = &facts.delay else { continue };
+        let Some((site, _)) = &facts.delay else {
+            continue;
+        };
         sink.report(
-            Finding::at(view, site.call, format!("the loop waits here for ever and never looks at `{context}`"))
-                .label("goes on after the caller has left")
-                .related(view, facts.node, "the loop")
-                .help(format!("wait in a select beside the end of `{context}`")),
+            Finding::at(
+                view,
+                site.call,
+                format!("the loop waits here for ever and never looks at `{context}`"),
+            )
+            .label("goes on after the caller has left")
+            .related(view, facts.node, "the loop")
+            .help(format!("wait in a select beside the end of `{context}`")),
         );
     }
 }

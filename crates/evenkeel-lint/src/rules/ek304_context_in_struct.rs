@@ -58,21 +58,83 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     }
     for item in (0..tree.len()).filter(|&id| tree.kind(id) == Kind::Struct && !view.is_test(id)) {
         let name = tree.child(item, Role::Name).map_or("", |n| tree.text_of(n));
-        let fields: Vec<_> = tree.children(item).filter(|&c| tree.kind(c) == Kind::FieldDeclaration).collect();
-        let kind_of = |field| tree.child(field, Role::Type).map_or("", |t| tree.text_of(t));
-        let Some(&context) = fields.iter().find(|&&f| kind_of(f) == "context.Context" && tree.child(f, Role::Name).is_some()) else { continue };
-        let ends = fields.iter().any(|&f| has_word(tree.text_of(f), &["cancel", "stop", "close", "closed", "done", "quit", "shutdown", "wg", "cancelfunc"]));
+        let fields: Vec<_> = tree
+            .children(item)
+            .filter(|&c| tree.kind(c) == Kind::FieldDeclaration)
+            .collect();
+        let kind_of = |field| {
+            tree.child(field, Role::Type)
+                .map_or("", |t| tree.text_of(t))
+        };
+        let Some(&context) = fields
+            .iter()
+            .find(|&&f| kind_of(f) == "context.Context" && tree.child(f, Role::Name).is_some())
+        else {
+            continue;
+        };
+        let ends = fields.iter().any(|&f| {
+            has_word(
+                tree.text_of(f),
+                &[
+                    "cancel",
+                    "stop",
+                    "close",
+                    "closed",
+                    "done",
+                    "quit",
+                    "shutdown",
+                    "wg",
+                    "cancelfunc",
+                ],
+            )
+        });
         let carries = has_word(
             name,
-            &["options", "opts", "option", "request", "req", "message", "msg", "event", "job", "task", "params", "args", "reader", "writer", "stream", "iterator", "call", "context", "ctx", "scope", "command", "query", "transaction", "txn", "tx", "input", "wrapper", "conn", "state", "session", "span"],
+            &[
+                "options",
+                "opts",
+                "option",
+                "request",
+                "req",
+                "message",
+                "msg",
+                "event",
+                "job",
+                "task",
+                "params",
+                "args",
+                "reader",
+                "writer",
+                "stream",
+                "iterator",
+                "call",
+                "context",
+                "ctx",
+                "scope",
+                "command",
+                "query",
+                "transaction",
+                "txn",
+                "tx",
+                "input",
+                "wrapper",
+                "conn",
+                "state",
+                "session",
+                "span",
+            ],
         );
         if ends || carries {
             continue;
         }
         sink.report(
-            Finding::at(view, context, format!("`{name}` keeps a context and nothing to end it by"))
-                .label("whose context is this, and when does it end?")
-                .help("pass the context to each method, or keep its cancel function beside it"),
+            Finding::at(
+                view,
+                context,
+                format!("`{name}` keeps a context and nothing to end it by"),
+            )
+            .label("whose context is this, and when does it end?")
+            .help("pass the context to each method, or keep its cancel function beside it"),
         );
     }
 }

@@ -1,5 +1,5 @@
-use crate::facts::{Traits, View};
 use crate::facts::words::has_word;
+use crate::facts::{Traits, View};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::source::Language;
@@ -62,23 +62,45 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         return;
     }
     for summary in &view.summaries {
-        if view.is_test(summary.node) || !(summary.traits.has(Traits::HTTP) || summary.traits.has(Traits::SLEEPS)) {
+        if view.is_test(summary.node)
+            || !(summary.traits.has(Traits::HTTP) || summary.traits.has(Traits::SLEEPS))
+        {
             continue;
         }
         if has_word(&summary.receiver, &["mock", "fake", "stub", "noop"]) {
             continue;
         }
-        let Some(parameter) = tree.roles(summary.node, Role::Parameter).find(|&p| tree.child(p, Role::Type).is_some_and(|t| tree.text_of(t) == "context.Context")) else { continue };
-        let Some(name) = tree.child(parameter, Role::Name) else { continue };
+        let Some(parameter) = tree.roles(summary.node, Role::Parameter).find(|&p| {
+            tree.child(p, Role::Type)
+                .is_some_and(|t| tree.text_of(t) == "context.Context")
+        }) else {
+            continue;
+        };
+        let Some(name) = tree.child(parameter, Role::Name) else {
+            continue;
+        };
         let text = tree.text_of(name);
-        let Some(body) = tree.child(summary.node, Role::Body) else { continue };
-        if text == "_" || tree.subtree(body).any(|id| tree.kind(id) == Kind::Name && tree.text_of(id) == text) {
+        let Some(body) = tree.child(summary.node, Role::Body) else {
+            continue;
+        };
+        if text == "_"
+            || tree
+                .subtree(body)
+                .any(|id| tree.kind(id) == Kind::Name && tree.text_of(id) == text)
+        {
             continue;
         }
         sink.report(
-            Finding::at(view, parameter, format!("`{}` takes `{text}` and waits or calls out without it", summary.name))
-                .label("promised to the caller, never used")
-                .help(format!("pass `{text}` on, or name it `_`")),
+            Finding::at(
+                view,
+                parameter,
+                format!(
+                    "`{}` takes `{text}` and waits or calls out without it",
+                    summary.name
+                ),
+            )
+            .label("promised to the caller, never used")
+            .help(format!("pass `{text}` on, or name it `_`")),
         );
     }
 }

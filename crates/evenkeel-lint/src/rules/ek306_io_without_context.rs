@@ -59,7 +59,12 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
                 continue;
             }
             "NewRequestWithContext"
-        } else if matches!(name, "Query" | "QueryRow" | "Exec" | "Ping" | "Prepare" | "Begin") && view.imports_any("database/sql") && is_database(view, call) {
+        } else if matches!(
+            name,
+            "Query" | "QueryRow" | "Exec" | "Ping" | "Prepare" | "Begin"
+        ) && view.imports_any("database/sql")
+            && is_database(view, call)
+        {
             match name {
                 "Query" => "QueryContext",
                 "QueryRow" => "QueryRowContext",
@@ -72,13 +77,22 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             continue;
         };
         sink.report(
-            Finding::at(view, call, format!("`{name}` makes a call that nobody can stop"))
-                .label("takes no context")
-                .help(format!("use `{instead}`")),
+            Finding::at(
+                view,
+                call,
+                format!("`{name}` makes a call that nobody can stop"),
+            )
+            .label("takes no context")
+            .help(format!("use `{instead}`")),
         );
     }
 }
 
 fn is_database(view: &View<'_>, call: NodeId) -> bool {
-    view.tree.receiver(call).is_some_and(|r| has_word(view.tree.last_segment(r), &["db", "tx", "database", "conn", "sqldb"]))
+    view.tree.receiver(call).is_some_and(|r| {
+        has_word(
+            view.tree.last_segment(r),
+            &["db", "tx", "database", "conn", "sqldb"],
+        )
+    })
 }

@@ -86,24 +86,43 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
     if !view.imports_any("net/http") || view.is_program {
         return;
     }
-    let contexts = tree.text.contains("NewRequestWithContext") || tree.text.contains(".WithContext(") || tree.text.contains("ctxhttp");
+    let contexts = tree.text.contains("NewRequestWithContext")
+        || tree.text.contains(".WithContext(")
+        || tree.text.contains("ctxhttp");
     for id in 0..tree.len() {
         match tree.kind(id) {
             Kind::Composite if !contexts => {
-                let Some(kind) = tree.child(id, Role::Type) else { continue };
+                let Some(kind) = tree.child(id, Role::Type) else {
+                    continue;
+                };
                 if view.path_of(kind) != "net/http.Client" || view.is_test(id) {
                     continue;
                 }
-                let has_timeout = tree.children(id).any(|c| tree.kind(c) == Kind::KeyValue && tree.child(c, Role::Key).is_some_and(|k| tree.text_of(k) == "Timeout"));
-                if has_timeout || set_later(view, id) || bounded_by_name(sink, tree.text_of(view.scope(id))) {
+                let has_timeout = tree.children(id).any(|c| {
+                    tree.kind(c) == Kind::KeyValue
+                        && tree
+                            .child(c, Role::Key)
+                            .is_some_and(|k| tree.text_of(k) == "Timeout")
+                });
+                if has_timeout
+                    || set_later(view, id)
+                    || bounded_by_name(sink, tree.text_of(view.scope(id)))
+                {
                     continue;
                 }
-                if has_any(tree.text_of(view.scope(id)), &["responseheadertimeout"]) || !sends_without_context(view) {
+                if has_any(tree.text_of(view.scope(id)), &["responseheadertimeout"])
+                    || !sends_without_context(view)
+                {
                     continue;
                 }
-                let mut finding = Finding::at(view, id, "this `http.Client` has no timeout: a silent server holds the caller for ever".to_owned())
-                    .label("no `Timeout`")
-                    .help("set `Timeout`, or give every request a context with a deadline");
+                let mut finding = Finding::at(
+                    view,
+                    id,
+                    "this `http.Client` has no timeout: a silent server holds the caller for ever"
+                        .to_owned(),
+                )
+                .label("no `Timeout`")
+                .help("set `Timeout`, or give every request a context with a deadline");
                 finding.fix = go_fix(view, id);
                 sink.report(finding);
             }
@@ -112,14 +131,20 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
                 if view.is_test(id) {
                     continue;
                 }
-                let default = matches!(path.as_str(), "net/http.Get" | "net/http.Post" | "net/http.Head" | "net/http.PostForm")
-                    || path.starts_with("net/http.DefaultClient.") && !contexts;
+                let default = matches!(
+                    path.as_str(),
+                    "net/http.Get" | "net/http.Post" | "net/http.Head" | "net/http.PostForm"
+                ) || path.starts_with("net/http.DefaultClient.") && !contexts;
                 if default {
                     let written = tree.callee(id).map_or("", |c| tree.text_of(c));
                     sink.report(
-                        Finding::at(view, id, format!("`{written}` uses the default client, which has no timeout"))
-                            .label("a silent server holds the caller for ever")
-                            .help("use a client with a `Timeout`, or a request with a context"),
+                        Finding::at(
+                            view,
+                            id,
+                            format!("`{written}` uses the default client, which has no timeout"),
+                        )
+                        .label("a silent server holds the caller for ever")
+                        .help("use a client with a `Timeout`, or a request with a context"),
                     );
                 }
             }
@@ -142,12 +167,20 @@ fn sends_without_context(view: &View<'_>) -> bool {
             || matches!(name, "Get" | "Post" | "Head" | "PostForm")
                 && has_any(&path, &["client", "http"])
                 && !has_any(&path, &["header", "cache", "query"])
-                && tree.arguments(id).next().is_some_and(|a| has_any(tree.text_of(a), &["url", "http", "addr", "endpoint", "uri", "sprintf"]))
+                && tree.arguments(id).next().is_some_and(|a| {
+                    has_any(
+                        tree.text_of(a),
+                        &["url", "http", "addr", "endpoint", "uri", "sprintf"],
+                    )
+                })
     })
 }
 
 fn bounded_by_name(sink: &Sink<'_>, scope: &str) -> bool {
-    sink.spec.bounded_clients.iter().any(|name| scope.contains(name.as_str()))
+    sink.spec
+        .bounded_clients
+        .iter()
+        .any(|name| scope.contains(name.as_str()))
 }
 
 /// `client.Timeout = …` after the literal was bound to `client`.
@@ -155,7 +188,10 @@ fn set_later(view: &View<'_>, literal: NodeId) -> bool {
     let tree = view.tree;
     let scope = view.scope(literal);
     (tree.end(literal)..tree.end(scope)).any(|id| {
-        tree.kind(id) == Kind::Assign && tree.child(id, Role::Left).is_some_and(|l| tree.text_of(l).ends_with(".Timeout"))
+        tree.kind(id) == Kind::Assign
+            && tree
+                .child(id, Role::Left)
+                .is_some_and(|l| tree.text_of(l).ends_with(".Timeout"))
     })
 }
 
@@ -182,7 +218,11 @@ fn timeout_fix(view: &View<'_>, at: usize, replacement: &str) -> Fix {
     Fix {
         title: "add a timeout of 30 s".to_owned(),
         changes_behaviour: true,
-        edits: vec![Edit { bytes: at..at, line: view.lines.position(at as u32).0, replacement: replacement.to_owned() }],
+        edits: vec![Edit {
+            bytes: at..at,
+            line: view.lines.position(at as u32).0,
+            replacement: replacement.to_owned(),
+        }],
     }
 }
 
@@ -191,7 +231,17 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
     if !tree.text.contains("reqwest") {
         return;
     }
-    let bounded_elsewhere = has_any(tree.text, &["event-stream", "time::timeout(", " timeout(", ".timeout(", "select!", "read_timeout("]);
+    let bounded_elsewhere = has_any(
+        &tree.text.replace("fn timeout(", ""),
+        &[
+            "event-stream",
+            "time::timeout(",
+            " timeout(",
+            ".timeout(",
+            "select!",
+            "read_timeout(",
+        ],
+    );
     for id in (0..tree.len()).filter(|&id| tree.kind(id) == Kind::Call) {
         let name = tree.callee_name(id);
         let path = view.called(id);
@@ -199,8 +249,15 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
             continue;
         }
         match name {
-            "new" | "default" if matches!(path.as_str(), "reqwest::Client::new" | "reqwest::Client::default") && !bounded_elsewhere => {
-                if tree.kind(tree.parent(id)) == Kind::Field && has_any(&compact(tree.text_of(tree.parent(id))), &["timeout"]) {
+            "new" | "default"
+                if matches!(
+                    path.as_str(),
+                    "reqwest::Client::new" | "reqwest::Client::default"
+                ) && !bounded_elsewhere =>
+            {
+                if tree.kind(tree.parent(id)) == Kind::Field
+                    && has_any(&compact(tree.text_of(tree.parent(id))), &["timeout"])
+                {
                     continue;
                 }
                 let written = tree.callee(id).map_or("", |c| tree.text_of(c));
@@ -215,7 +272,9 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
                         edits: vec![Edit {
                             bytes: node.start as usize..node.end as usize,
                             line: finding.place.line,
-                            replacement: format!("{client}::builder().timeout(std::time::Duration::from_secs(30)).build().expect(\"the TLS backend starts\")"),
+                            replacement: format!(
+                                "{client}::builder().timeout(std::time::Duration::from_secs(30)).build().expect(\"the TLS backend starts\")"
+                            ),
                         }],
                     });
                 }
@@ -225,7 +284,8 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
                 let chain = compact(tree.text_of(id));
                 let scope = tree.text_of(view.scope(id));
                 let starts = reqwest_builder(view, id, &chain, scope);
-                if !starts || has_any(scope, &[".timeout(", ".read_timeout("]) || bounded_elsewhere {
+                if !starts || has_any(scope, &[".timeout(", ".read_timeout("]) || bounded_elsewhere
+                {
                     continue;
                 }
                 sink.report(
@@ -236,9 +296,14 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
             }
             "get" if path == "reqwest::get" && !bounded_elsewhere => {
                 sink.report(
-                    Finding::at(view, id, "`reqwest::get` has no timeout: a silent server holds the caller for ever".to_owned())
-                        .label("no timeout")
-                        .help("use a client built with `.timeout(…)`"),
+                    Finding::at(
+                        view,
+                        id,
+                        "`reqwest::get` has no timeout: a silent server holds the caller for ever"
+                            .to_owned(),
+                    )
+                    .label("no timeout")
+                    .help("use a client built with `.timeout(…)`"),
                 );
             }
             _ => {}
@@ -249,22 +314,37 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
 /// Whether a `.build()` ends a reqwest builder: in its own chain, or by the variable it is called on.
 fn reqwest_builder(view: &View<'_>, id: NodeId, chain: &str, scope: &str) -> bool {
     let tree = view.tree;
-    let first: String = chain.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect();
-    let resolved = match first.split("::").next().and_then(|head| view.import(head).map(|path| (head, path))) {
+    let first: String = chain
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':')
+        .collect();
+    let resolved = match first
+        .split("::")
+        .next()
+        .and_then(|head| view.import(head).map(|path| (head, path)))
+    {
         Some((head, path)) => format!("{path}{}", &first[head.len()..]),
         None => first.clone(),
     };
     if resolved.contains("blocking") || scope.contains("blocking") {
         return false;
     }
-    if matches!(resolved.as_str(), "reqwest::Client::builder" | "reqwest::ClientBuilder::new") {
+    if matches!(
+        resolved.as_str(),
+        "reqwest::Client::builder" | "reqwest::ClientBuilder::new"
+    ) {
         return true;
     }
-    let Some(receiver) = tree.receiver(id) else { return false };
+    let Some(receiver) = tree.receiver(id) else {
+        return false;
+    };
     let name = tree.text_of(receiver);
     name.chars().all(|c| c.is_alphanumeric() || c == '_')
         && view.definitions(view.scope(id), name).iter().any(|&value| {
             let text = compact(tree.text_of(value));
-            text.starts_with("reqwest::Client::builder") || text.starts_with("reqwest::ClientBuilder::new") || text.starts_with("Client::builder") && view.import("Client") == Some("reqwest::Client")
+            text.starts_with("reqwest::Client::builder")
+                || text.starts_with("reqwest::ClientBuilder::new")
+                || text.starts_with("Client::builder")
+                    && view.import("Client") == Some("reqwest::Client")
         })
 }

@@ -68,25 +68,34 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         let first = tree.arguments(call).next().map_or("", |a| tree.text_of(a));
         let unbounded = match tree.language {
             Language::Go => match path.as_str() {
-                "net.Dial" | "crypto/tls.Dial" | "net/rpc.Dial" => !has_any(first, &["unix", "udp"]),
+                "net.Dial" | "crypto/tls.Dial" | "net/rpc.Dial" => {
+                    !has_any(first, &["unix", "udp"])
+                }
                 "google.golang.org/grpc.Dial" => tree.text_of(call).contains("WithBlock"),
                 _ => false,
             },
             Language::Rust => {
                 (path == "TcpStream::connect" || path.ends_with("net::TcpStream::connect"))
                     && tree.kind(tree.parent(call)) == Kind::Await
-                    && !has_any(tree.text_of(view.scope(call)), &["timeout", "select!", "deadline"])
+                    && !has_any(
+                        tree.text_of(view.scope(call)),
+                        &["timeout", "select!", "deadline"],
+                    )
             }
         };
         if unbounded && !has_any(tree.text_of(call), &["127.0.0.1", "localhost"]) {
             let written = tree.callee(call).map_or("", |c| tree.text_of(c));
             sink.report(
-                Finding::at(view, call, format!("`{written}` waits as long as the kernel does"))
-                    .label("neither timeout nor context")
-                    .help(match tree.language {
-                        Language::Go => "use a `net.Dialer` with `DialContext`",
-                        Language::Rust => "put `tokio::time::timeout` around it",
-                    }),
+                Finding::at(
+                    view,
+                    call,
+                    format!("`{written}` waits as long as the kernel does"),
+                )
+                .label("neither timeout nor context")
+                .help(match tree.language {
+                    Language::Go => "use a `net.Dialer` with `DialContext`",
+                    Language::Rust => "put `tokio::time::timeout` around it",
+                }),
             );
         }
     }

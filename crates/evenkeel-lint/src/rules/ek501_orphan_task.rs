@@ -1,5 +1,5 @@
-use crate::facts::words::has_any;
 use crate::facts::View;
+use crate::facts::words::has_any;
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::source::{Language, Setting};
@@ -82,14 +82,72 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if !is_start || view.is_test(id) {
             continue;
         }
-        let Some(summary) = view.function_summary(id) else { continue };
-        let Some(handler) = summary.handler else { continue };
+        let Some(summary) = view.function_summary(id) else {
+            continue;
+        };
+        let Some(handler) = summary.handler else {
+            continue;
+        };
         let text = tree.text_of(id);
         let owned = match tree.language {
-            Language::Go => has_any(text, &[".done()", "<-", "close(", "wg.", "waitgroup", "errgroup", "group", ".wait(", "sem", "chan ", "shutdown", "cancel", "conn", "session", "stream", "(ctx", "ctx,", "ctx)"]) || has_any(tree.text_of(view.scope(id)), &["wg.wait()", "group.wait()", ".wait()"]),
-            Language::Rust => has_any(text, &["process::exit", ".cancelled()", "token", "tx.send", ".send(", "sender", "permit", "guard", "conn.await", "connection.await", "shutdown", "with_upgrades", "on_upgrade", "serve_connection", "tracker", "tx", "rx", "writer", "stream"]),
+            Language::Go => {
+                has_any(
+                    text,
+                    &[
+                        ".done()",
+                        "<-",
+                        "close(",
+                        "wg.",
+                        "waitgroup",
+                        "errgroup",
+                        "group",
+                        ".wait(",
+                        "sem",
+                        "chan ",
+                        "shutdown",
+                        "cancel",
+                        "conn",
+                        "session",
+                        "stream",
+                        "(ctx",
+                        "ctx,",
+                        "ctx)",
+                    ],
+                ) || has_any(
+                    tree.text_of(view.scope(id)),
+                    &["wg.wait()", "group.wait()", ".wait()"],
+                )
+            }
+            Language::Rust => has_any(
+                text,
+                &[
+                    "process::exit",
+                    ".cancelled()",
+                    "token",
+                    "tx.send",
+                    ".send(",
+                    "sender",
+                    "permit",
+                    "guard",
+                    "conn.await",
+                    "connection.await",
+                    "shutdown",
+                    "with_upgrades",
+                    "on_upgrade",
+                    "serve_connection",
+                    "tracker",
+                    "tx",
+                    "rx",
+                    "writer",
+                    "stream",
+                ],
+            ),
         };
-        if owned || hands_a_channel(view, id) || adds_to_group(view, id) || has_any(text, &["globalcontext"]) {
+        if owned
+            || hands_a_channel(view, id)
+            || adds_to_group(view, id)
+            || has_any(text, &["globalcontext"])
+        {
             continue;
         }
         let starts = match tree.language {
@@ -115,13 +173,20 @@ fn is_dropped_spawn(view: &View<'_>, id: NodeId) -> bool {
         return false;
     }
     let path = view.called(id);
-    if !matches!(path.as_str(), "tokio::spawn" | "tokio::task::spawn" | "actix_web::rt::spawn" | "actix_rt::spawn") {
+    if !matches!(
+        path.as_str(),
+        "tokio::spawn" | "tokio::task::spawn" | "actix_web::rt::spawn" | "actix_rt::spawn"
+    ) {
         return false;
     }
     let parent = tree.parent(id);
     match tree.kind(parent) {
-        Kind::Block => tree.text[tree.get(id).end as usize..].trim_start().starts_with(';'),
-        Kind::Let => crate::facts::targets(tree, parent).next().is_some_and(|t| tree.text_of(t) == "_"),
+        Kind::Block => tree.text[tree.get(id).end as usize..]
+            .trim_start()
+            .starts_with(';'),
+        Kind::Let => crate::facts::targets(tree, parent)
+            .next()
+            .is_some_and(|t| tree.text_of(t) == "_"),
         _ => false,
     }
 }
@@ -132,7 +197,9 @@ fn hands_a_channel(view: &View<'_>, id: NodeId) -> bool {
     tree.subtree(id).any(|n| {
         tree.kind(n) == Kind::Name && {
             let name = tree.text_of(n);
-            name.ends_with("Ch") || name.ends_with("Chan") || matches!(name, "ch" | "results" | "done" | "errs" | "errCh" | "errc")
+            name.ends_with("Ch")
+                || name.ends_with("Chan")
+                || matches!(name, "ch" | "results" | "done" | "errs" | "errCh" | "errc")
         }
     })
 }
@@ -141,5 +208,7 @@ fn hands_a_channel(view: &View<'_>, id: NodeId) -> bool {
 fn adds_to_group(view: &View<'_>, id: NodeId) -> bool {
     let tree = view.tree;
     let parent = tree.parent(id);
-    tree.children(parent).take_while(|&c| c < id).any(|c| tree.kind(c) == Kind::Call && tree.callee_name(c) == "Add")
+    tree.children(parent)
+        .take_while(|&c| c < id)
+        .any(|c| tree.kind(c) == Kind::Call && tree.callee_name(c) == "Add")
 }

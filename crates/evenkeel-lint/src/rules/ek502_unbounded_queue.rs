@@ -1,5 +1,5 @@
-use crate::facts::words::has_any;
 use crate::facts::View;
+use crate::facts::words::has_any;
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::source::{Language, Setting};
@@ -50,16 +50,70 @@ Queues whose senders are few and wait for an answer before they send again.
     check,
 };
 
-const NETWORK_PATHS: &[&str] = &["server", "proxy", "conn", "connection", "http", "grpc", "websocket", "gateway", "listener", "tcp", "udp", "p2p"];
+const NETWORK_PATHS: &[&str] = &[
+    "server",
+    "proxy",
+    "conn",
+    "connection",
+    "http",
+    "grpc",
+    "websocket",
+    "gateway",
+    "listener",
+    "tcp",
+    "udp",
+    "p2p",
+];
 
-const CONTROL: &[&str] = &["command", "cmd", "shutdown", "signal", "control", "event", "notify", "notification", "error", "result", "<()>", "oneshot", "stop", "exit", "task", "ack", "status", "action", "drop", "cleanup", "log", "progress", "done", "close", "op>", "watch"];
+const CONTROL: &[&str] = &[
+    "command",
+    "cmd",
+    "shutdown",
+    "signal",
+    "control",
+    "event",
+    "notify",
+    "notification",
+    "error",
+    "result",
+    "<()>",
+    "oneshot",
+    "stop",
+    "exit",
+    "task",
+    "ack",
+    "status",
+    "action",
+    "drop",
+    "cleanup",
+    "log",
+    "progress",
+    "done",
+    "close",
+    "op>",
+    "watch",
+];
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     let tree = view.tree;
     if tree.language != Language::Rust || view.setting != Setting::Service {
         return;
     }
-    let on_network = ["tokio::net", "hyper", "axum", "tonic", "tokio_tungstenite", "quinn", "actix_web", "warp", "h2", "tokio_rustls", "grpcio"].iter().any(|i| view.imports_any(i))
+    let on_network = [
+        "tokio::net",
+        "hyper",
+        "axum",
+        "tonic",
+        "tokio_tungstenite",
+        "quinn",
+        "actix_web",
+        "warp",
+        "h2",
+        "tokio_rustls",
+        "grpcio",
+    ]
+    .iter()
+    .any(|i| view.imports_any(i))
         || crate::facts::words::has_word(view.path, NETWORK_PATHS);
     if !on_network {
         return;
@@ -67,21 +121,45 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     for call in (0..tree.len()).filter(|&id| tree.kind(id) == Kind::Call && !view.is_test(id)) {
         let name = tree.callee_name(call);
         let path = view.called(call);
-        let is_unbounded = name == "unbounded_channel" || name == "unbounded" && (has_any(&path, &["channel::", "mpsc::", "flume::"]) || path == "unbounded");
+        let is_unbounded = name == "unbounded_channel"
+            || name == "unbounded"
+                && (has_any(&path, &["channel::", "mpsc::", "flume::"]) || path == "unbounded");
         if !is_unbounded {
             continue;
         }
         // One of two kinds of channel, by a setting: somebody chose.
         let chosen = tree.ancestors(call).take(6).any(|a| {
-            matches!(tree.kind(a), Kind::Switch | Kind::If) && has_any(tree.text_of(a), &["bounded(", "channel("]) && tree.text_of(a).matches("bounded").count() > 1
+            matches!(tree.kind(a), Kind::Switch | Kind::If)
+                && has_any(tree.text_of(a), &["bounded(", "channel("])
+                && tree.text_of(a).matches("bounded").count() > 1
         });
         if chosen {
             continue;
         }
         // The statement names what the channel carries.
-        let statement = tree.ancestors(call).find(|&a| matches!(tree.kind(a), Kind::Let | Kind::Assign | Kind::KeyValue | Kind::Return));
+        let statement = tree.ancestors(call).find(|&a| {
+            matches!(
+                tree.kind(a),
+                Kind::Let | Kind::Assign | Kind::KeyValue | Kind::Return
+            )
+        });
         let text = statement.map_or("", |s| tree.text_of(s));
-        if has_any(text, CONTROL) || tree.commented(call, &["unbounded", "bounded", "backpressure", "back-pressure", "capacity", "limit", "never block", "deadlock", "at most"]) {
+        if has_any(text, CONTROL)
+            || tree.commented(
+                call,
+                &[
+                    "unbounded",
+                    "bounded",
+                    "backpressure",
+                    "back-pressure",
+                    "capacity",
+                    "limit",
+                    "never block",
+                    "deadlock",
+                    "at most",
+                ],
+            )
+        {
             continue;
         }
         sink.report(

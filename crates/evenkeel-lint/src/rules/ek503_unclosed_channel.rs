@@ -80,22 +80,46 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         return;
     }
     for node in (0..tree.len()).filter(|&id| tree.kind(id) == Kind::Loop && !view.is_test(id)) {
-        let Some(over) = tree.children(node).find(|&c| tree.kind(c) == Kind::Range).and_then(|r| tree.child(r, Role::Right)) else { continue };
+        let Some(over) = tree
+            .children(node)
+            .find(|&c| tree.kind(c) == Kind::Range)
+            .and_then(|r| tree.child(r, Role::Right))
+        else {
+            continue;
+        };
         if tree.kind(over) != Kind::Name {
             continue;
         }
         let name = tree.text_of(over);
         let scope = view.scope(node);
-        let Some(made) = view.definitions(scope, name).into_iter().find(|&v| tree.kind(v) == Kind::Call && tree.callee_name(v) == "make" && tree.arguments(v).next().is_some_and(|a| tree.text_of(a).starts_with("chan "))) else { continue };
-        if tree.text_of(made).contains("os.Signal") || tree.text_of(made).contains("time.Time") || escapes(view, scope, name) {
+        let Some(made) = view.definitions(scope, name).into_iter().find(|&v| {
+            tree.kind(v) == Kind::Call
+                && tree.callee_name(v) == "make"
+                && tree
+                    .arguments(v)
+                    .next()
+                    .is_some_and(|a| tree.text_of(a).starts_with("chan "))
+        }) else {
+            continue;
+        };
+        if tree.text_of(made).contains("os.Signal")
+            || tree.text_of(made).contains("time.Time")
+            || escapes(view, scope, name)
+        {
             continue;
         }
         let name = name.to_owned();
-        let finding = Finding::at(view, over, format!("nobody closes `{name}`: this loop never ends"))
-            .label("ranges over it here")
-            .related(view, made, "made here")
-            .help(format!("`close({name})` when the last value was sent"));
-        sink.report_if(finding, move |index, package, _| !index.files_of(package).any(|f| f.closed.contains(&name)));
+        let finding = Finding::at(
+            view,
+            over,
+            format!("nobody closes `{name}`: this loop never ends"),
+        )
+        .label("ranges over it here")
+        .related(view, made, "made here")
+        .help(format!("`close({name})` when the last value was sent"));
+        sink.report_if(finding, move |index, package, _| {
+            !index.files_of(package).any(|f| f.closed.contains(&name))
+        });
     }
 }
 
@@ -106,7 +130,10 @@ fn escapes(view: &View<'_>, scope: NodeId, name: &str) -> bool {
         tree.kind(id) == Kind::Name && tree.text_of(id) == name && {
             let parent = tree.parent(id);
             match tree.kind(parent) {
-                Kind::Call => tree.get(id).role == Role::Argument && !matches!(tree.callee_name(parent), "len" | "cap"),
+                Kind::Call => {
+                    tree.get(id).role == Role::Argument
+                        && !matches!(tree.callee_name(parent), "len" | "cap")
+                }
                 Kind::Return | Kind::KeyValue | Kind::Composite => true,
                 Kind::Assign => tree.get(id).role == Role::Right,
                 _ => false,

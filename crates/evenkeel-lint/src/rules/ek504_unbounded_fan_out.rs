@@ -1,5 +1,5 @@
-use crate::facts::words::{Remote, has_any, remote};
 use crate::facts::View;
+use crate::facts::words::{Remote, has_any, remote};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::source::{Language, Setting};
@@ -82,32 +82,103 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     for id in 0..tree.len() {
         let starts = match tree.kind(id) {
             Kind::Spawn => true,
-            Kind::Call => tree.language == Language::Rust && tree.callee_name(id) == "spawn" && has_any(&view.called(id), &["tokio", "set", "tasks", "task::"]),
+            Kind::Call => {
+                tree.language == Language::Rust
+                    && tree.callee_name(id) == "spawn"
+                    && has_any(&view.called(id), &["tokio", "set", "tasks", "task::"])
+            }
             _ => false,
         };
         if !starts || view.is_test(id) {
             continue;
         }
-        let Some(loop_node) = enclosing_data_loop(view, id) else { continue };
+        let Some(loop_node) = enclosing_data_loop(view, id) else {
+            continue;
+        };
         let over = over(view, loop_node);
-        if has_any(&over, &["replica", "shard", "worker", "broker", "node", "peer", "range n", "0..", "cpu", "listener", "server", "addr", "endpoint", "member", "disk", "channel", "chan", "thread", "partition", "zone", "cluster", "host", "backend", "provider", "handler", "plugin", "component", "service", "ch"]) {
+        if has_any(
+            &over,
+            &[
+                "replica",
+                "shard",
+                "worker",
+                "broker",
+                "node",
+                "peer",
+                "range n",
+                "0..",
+                "cpu",
+                "listener",
+                "server",
+                "addr",
+                "endpoint",
+                "member",
+                "disk",
+                "channel",
+                "chan",
+                "thread",
+                "partition",
+                "zone",
+                "cluster",
+                "host",
+                "backend",
+                "provider",
+                "handler",
+                "plugin",
+                "component",
+                "service",
+                "ch",
+            ],
+        ) {
             continue;
         }
         let scope = tree.text_of(view.scope(id));
-        if has_any(scope, &["semaphore", "sem ", "sem<-", "sem <-", "setlimit", "acquire", "permit", "limit", "concurren", "parallel", "workers", "throttle", "buffer_unordered", "buffered", "pool", "struct{}{}"]) {
+        if has_any(
+            scope,
+            &[
+                "semaphore",
+                "sem ",
+                "sem<-",
+                "sem <-",
+                "setlimit",
+                "acquire",
+                "permit",
+                "limit",
+                "concurren",
+                "parallel",
+                "workers",
+                "throttle",
+                "buffer_unordered",
+                "buffered",
+                "pool",
+                "struct{}{}",
+            ],
+        ) {
             continue;
         }
-        let call = tree.subtree(id).find(|&n| n != id && tree.kind(n) == Kind::Call && tree.callee(n).is_some_and(|c| remote(tree.text_of(c)) == Remote::Yes));
+        let call = tree.subtree(id).find(|&n| {
+            n != id
+                && tree.kind(n) == Kind::Call
+                && tree
+                    .callee(n)
+                    .is_some_and(|c| remote(tree.text_of(c)) == Remote::Yes)
+        });
         let Some(call) = call else { continue };
         sink.report(
-            Finding::at(view, id, format!("one task per element of `{over}`, all at once"))
-                .label("nothing caps how many run")
-                .related(view, loop_node, "the loop over data")
-                .related(view, call, "leaves the machine")
-                .help(match tree.language {
-                    Language::Go => "use `errgroup.Group` with `SetLimit`, or a fixed number of workers",
-                    Language::Rust => "use `for_each_concurrent`, `buffer_unordered` or a semaphore",
-                }),
+            Finding::at(
+                view,
+                id,
+                format!("one task per element of `{over}`, all at once"),
+            )
+            .label("nothing caps how many run")
+            .related(view, loop_node, "the loop over data")
+            .related(view, call, "leaves the machine")
+            .help(match tree.language {
+                Language::Go => {
+                    "use `errgroup.Group` with `SetLimit`, or a fixed number of workers"
+                }
+                Language::Rust => "use `for_each_concurrent`, `buffer_unordered` or a semaphore",
+            }),
         );
     }
 }
@@ -121,7 +192,10 @@ fn over(view: &View<'_>, loop_node: NodeId) -> String {
     use crate::syntax::Role;
     let tree = view.tree;
     let node = match tree.language {
-        Language::Go => tree.children(loop_node).find(|&c| tree.kind(c) == Kind::Range).and_then(|r| tree.child(r, Role::Right)),
+        Language::Go => tree
+            .children(loop_node)
+            .find(|&c| tree.kind(c) == Kind::Range)
+            .and_then(|r| tree.child(r, Role::Right)),
         Language::Rust => tree.child(loop_node, Role::Value),
     };
     node.map_or_else(String::new, |n| crate::facts::brief(tree.text_of(n)))

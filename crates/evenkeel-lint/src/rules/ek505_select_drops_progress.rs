@@ -52,7 +52,14 @@ A loop in which every other arm leaves by a way the rule does not see.
     check,
 };
 
-const NOT_CANCEL_SAFE: &[&str] = &["read_exact", "read_to_end", "read_to_string", "read_line", "write_all", "write_all_buf"];
+const NOT_CANCEL_SAFE: &[&str] = &[
+    "read_exact",
+    "read_to_end",
+    "read_to_string",
+    "read_line",
+    "write_all",
+    "write_all_buf",
+];
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     let tree = view.tree;
@@ -60,15 +67,24 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         return;
     }
     for select in (0..tree.len()).filter(|&id| tree.kind(id) == Kind::Select && !view.is_test(id)) {
-        let Some(loop_node) = tree.enclosing_loop(select) else { continue };
-        let arms: Vec<NodeId> = tree.children(select).filter(|&c| tree.kind(c) == Kind::Arm).collect();
+        let Some(loop_node) = tree.enclosing_loop(select) else {
+            continue;
+        };
+        let arms: Vec<NodeId> = tree
+            .children(select)
+            .filter(|&c| tree.kind(c) == Kind::Arm)
+            .collect();
         for &arm in &arms {
-            let Some(future) = tree.child(arm, Role::Pattern) else { continue };
+            let Some(future) = tree.child(arm, Role::Pattern) else {
+                continue;
+            };
             let call = tree.strip(future);
             if tree.kind(call) != Kind::Call || !NOT_CANCEL_SAFE.contains(&tree.callee_name(call)) {
                 continue;
             }
-            let other_stays = arms.iter().any(|&other| other != arm && tree.child(other, Role::Pattern).is_some() && !leaves(view, other));
+            let other_stays = arms.iter().any(|&other| {
+                other != arm && tree.child(other, Role::Pattern).is_some() && !leaves(view, other)
+            });
             if !other_stays {
                 continue;
             }
@@ -85,6 +101,10 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
 
 fn leaves(view: &View<'_>, arm: NodeId) -> bool {
     let tree = view.tree;
-    tree.subtree(arm).any(|n| matches!(tree.kind(n), Kind::Return | Kind::Break) || tree.kind(n) == Kind::Macro && has_any(tree.text_of(n), &["bail!", "panic!"]))
-        || tree.child(arm, Role::Pattern).is_some_and(|p| has_any(tree.text_of(p), &["cancelled", "shutdown", "closed"]))
+    tree.subtree(arm).any(|n| {
+        matches!(tree.kind(n), Kind::Return | Kind::Break)
+            || tree.kind(n) == Kind::Macro && has_any(tree.text_of(n), &["bail!", "panic!"])
+    }) || tree
+        .child(arm, Role::Pattern)
+        .is_some_and(|p| has_any(tree.text_of(p), &["cancelled", "shutdown", "closed"]))
 }

@@ -53,18 +53,32 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         return;
     }
     for call in (0..tree.len()).filter(|&id| tree.kind(id) == Kind::Call && !view.is_test(id)) {
-        if tree.callee_name(call) != "sleep" || !matches!(view.called(call).as_str(), "std::thread::sleep" | "thread::sleep") {
+        if tree.callee_name(call) != "sleep"
+            || !matches!(
+                view.called(call).as_str(),
+                "std::thread::sleep" | "thread::sleep"
+            )
+        {
             continue;
         }
-        let Some(body) = tree.enclosing_body(call) else { continue };
+        let Some(body) = tree.enclosing_body(call) else {
+            continue;
+        };
         if !is_async(view, body) {
             continue;
         }
-        let mut finding = Finding::at(view, call, "a thread sleep in async code: every task on this thread waits".to_owned())
-            .label("stops the thread, not the task")
-            .related(view, body, "async here")
-            .help("use the runtime's own sleep and await it");
-        if let (true, Some(argument)) = (view.tree.text.contains("tokio"), tree.arguments(call).next()) {
+        let mut finding = Finding::at(
+            view,
+            call,
+            "a thread sleep in async code: every task on this thread waits".to_owned(),
+        )
+        .label("stops the thread, not the task")
+        .related(view, body, "async here")
+        .help("use the runtime's own sleep and await it");
+        if let (true, Some(argument)) = (
+            view.tree.text.contains("tokio"),
+            tree.arguments(call).next(),
+        ) {
             let node = tree.get(call);
             finding.fix = Some(Fix {
                 title: "await the runtime's sleep".to_owned(),

@@ -69,23 +69,49 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     for call in (0..tree.len()).filter(|&id| tree.kind(id) == Kind::Call && !view.is_test(id)) {
         let path = view.called(call);
         let seeds = match tree.language {
-            Language::Go => matches!(path.as_str(), "math/rand.Seed" | "math/rand.NewSource" | "math/rand/v2.NewPCG"),
+            Language::Go => matches!(
+                path.as_str(),
+                "math/rand.Seed" | "math/rand.NewSource" | "math/rand/v2.NewPCG"
+            ),
             Language::Rust => tree.callee_name(call) == "seed_from_u64",
         };
         if !seeds {
             continue;
         }
-        let Some(seed) = tree.arguments(call).next() else { continue };
-        let Some(why) = shared(view, seed) else { continue };
+        let Some(seed) = tree.arguments(call).next() else {
+            continue;
+        };
+        let Some(why) = shared(view, seed) else {
+            continue;
+        };
         let scope = view.scope(call);
-        let about = if scope == 0 { tree.text } else { tree.text_of(scope) };
-        if !has_any(about, &["jitter", "delay", "backoff", "sleep", "spread", "stagger", "interval", "after(", "wait"]) || has_any(about, &["determin", "reproduc", "simulat", "hashseed", "hash_seed"]) {
+        let about = if scope == 0 {
+            tree.text
+        } else {
+            tree.text_of(scope)
+        };
+        if !has_any(
+            about,
+            &[
+                "jitter", "delay", "backoff", "sleep", "spread", "stagger", "interval", "after(",
+                "wait",
+            ],
+        ) || has_any(
+            about,
+            &["determin", "reproduc", "simulat", "hashseed", "hash_seed"],
+        ) {
             continue;
         }
         sink.report(
-            Finding::at(view, call, format!("every process that {why} draws the same numbers"))
-                .label("the spread is in step with all others")
-                .help("leave the seed to the system, or mix in what differs: host, process, nanoseconds"),
+            Finding::at(
+                view,
+                call,
+                format!("every process that {why} draws the same numbers"),
+            )
+            .label("the spread is in step with all others")
+            .help(
+                "leave the seed to the system, or mix in what differs: host, process, nanoseconds",
+            ),
         );
     }
 }
@@ -96,7 +122,12 @@ fn shared(view: &View<'_>, seed: NodeId) -> Option<&'static str> {
     if tree.kind(inner) == Kind::Number {
         return Some("is seeded with this literal");
     }
-    if tree.kind(inner) == Kind::Call && matches!(tree.callee_name(inner), "Unix" | "Second" | "Nanosecond" | "as_secs") {
+    if tree.kind(inner) == Kind::Call
+        && matches!(
+            tree.callee_name(inner),
+            "Unix" | "Second" | "Nanosecond" | "as_secs"
+        )
+    {
         return Some("starts in the same second");
     }
     None

@@ -93,7 +93,10 @@ pub(crate) struct LockPair {
 }
 
 pub(crate) fn lock_pairs(view: &View<'_>) -> Vec<LockPair> {
-    ek206_lock_order::pairs(view).into_iter().map(|(_, pair)| pair).collect()
+    ek206_lock_order::pairs(view)
+        .into_iter()
+        .map(|(_, pair)| pair)
+        .collect()
 }
 
 /// Names on which the file calls `close`.
@@ -105,7 +108,9 @@ pub(crate) fn closed_channels(view: &View<'_>) -> Vec<String> {
 pub(crate) fn merge(findings: &mut Vec<Finding>) {
     let mut kept: Vec<Finding> = Vec::with_capacity(findings.len());
     for finding in findings.drain(..) {
-        let jitter = kept.iter_mut().find(|k| finding.code == "EK105" && k.code == "EK101" && k.place.line == finding.place.line);
+        let jitter = kept.iter_mut().find(|k| {
+            finding.code == "EK105" && k.code == "EK101" && k.place.line == finding.place.line
+        });
         match jitter {
             Some(jitter) => jitter.also.push(finding.code),
             None => kept.push(finding),
@@ -126,14 +131,27 @@ fn retries<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v LoopFacts, &'v O
 /// failures are answers.
 fn waits_for_a_state(view: &View<'_>, node: crate::syntax::NodeId) -> bool {
     view.function_summary(node).is_some_and(|s| {
-        let first = crate::facts::words::split_words(&s.name).next().unwrap_or("");
-        ["wait", "await", "poll", "until"].iter().any(|w| first.eq_ignore_ascii_case(w))
+        let first = crate::facts::words::split_words(&s.name)
+            .next()
+            .unwrap_or("");
+        ["wait", "await", "poll", "until"]
+            .iter()
+            .any(|w| first.eq_ignore_ascii_case(w))
     })
 }
 
 /// Whether the function around a loop speaks of the loopback interface.
 fn stays_on_this_machine(view: &View<'_>, node: crate::syntax::NodeId) -> bool {
-    crate::facts::words::has_any(view.tree.text_of(view.scope(node)), &["localhost", "127.0.0.1", "unix socket", "named pipe", "\"unix\""])
+    crate::facts::words::has_any(
+        view.tree.text_of(view.scope(node)),
+        &[
+            "localhost",
+            "127.0.0.1",
+            "unix socket",
+            "named pipe",
+            "\"unix\"",
+        ],
+    )
 }
 
 /// Whether the retried operation leaves the machine: by its name, or because the package's function

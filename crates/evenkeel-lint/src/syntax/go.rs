@@ -16,7 +16,7 @@ pub(crate) fn parse(text: &str) -> Option<Tree<'_>> {
     let language: tree_sitter::Language = tree_sitter_go::LANGUAGE.into();
     let table = TABLE.get_or_init(|| Table::new(&language, kind, role));
     PARSER.with_borrow_mut(|slot| {
-        let parser = super::parser(slot, &language)?;
+        let parser = super::grammar::parser(slot, &language)?;
         let parsed = parser.parse(text, None)?;
         Some(Tree::build(text, Language::Go, &parsed, table, &[]))
     })
@@ -51,7 +51,8 @@ fn kind(name: &str) -> Kind {
         "index_expression" | "slice_expression" => Kind::Index,
         "unary_expression" => Kind::Unary,
         "binary_expression" => Kind::Binary,
-        "identifier" | "field_identifier" | "package_identifier" | "label_name" | "dot" | "blank_identifier" => Kind::Name,
+        "identifier" | "field_identifier" | "package_identifier" | "label_name" | "dot"
+        | "blank_identifier" => Kind::Name,
         "int_literal" | "float_literal" => Kind::Number,
         "interpreted_string_literal" | "raw_string_literal" | "rune_literal" => Kind::Text,
         "true" | "false" => Kind::Boolean,
@@ -62,16 +63,38 @@ fn kind(name: &str) -> Kind {
         "defer_statement" => Kind::Defer,
         "send_statement" => Kind::Send,
         "range_clause" => Kind::Range,
-        "type_identifier" | "pointer_type" | "qualified_type" | "slice_type" | "map_type"
-        | "channel_type" | "function_type" | "generic_type" | "array_type" | "interface_type"
-        | "implicit_length_array_type" | "type_arguments" | "parenthesized_type" => Kind::Type,
+        "type_identifier"
+        | "pointer_type"
+        | "qualified_type"
+        | "slice_type"
+        | "map_type"
+        | "channel_type"
+        | "function_type"
+        | "generic_type"
+        | "array_type"
+        | "interface_type"
+        | "implicit_length_array_type"
+        | "type_arguments"
+        | "parenthesized_type" => Kind::Type,
         "comment" => Kind::Skip,
         "type_parameter_list" | "package_clause" => Kind::Skip,
-        "parenthesized_expression" | "expression_statement" | "statement_list"
-        | "expression_list" | "argument_list" | "literal_value" | "literal_element"
-        | "parameter_list" | "field_declaration_list" | "struct_type" | "for_clause"
-        | "import_spec_list" | "import_declaration" | "var_spec_list" | "var_declaration"
-        | "const_declaration" | "type_declaration" => Kind::Flatten,
+        "parenthesized_expression"
+        | "expression_statement"
+        | "statement_list"
+        | "expression_list"
+        | "argument_list"
+        | "literal_value"
+        | "literal_element"
+        | "parameter_list"
+        | "field_declaration_list"
+        | "struct_type"
+        | "for_clause"
+        | "import_spec_list"
+        | "import_declaration"
+        | "var_spec_list"
+        | "var_declaration"
+        | "const_declaration"
+        | "type_declaration" => Kind::Flatten,
         _ => Kind::Other,
     }
 }

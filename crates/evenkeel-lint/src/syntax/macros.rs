@@ -51,20 +51,29 @@ pub(crate) fn open(text: &str) -> Option<(String, Vec<Select>)> {
         ) {
             continue;
         }
-        let line = bytes[..name_start].iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
+        let line = bytes[..name_start]
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(0, |n| n + 1);
         if text.get(line..name_start).is_some_and(|l| l.contains("//")) {
             continue;
         }
         let Some(open) = (bang + 1..bytes.len()).find(|&i| !bytes[i].is_ascii_whitespace()) else {
             continue;
         };
-        let Some(close) = group_end(bytes, open) else { continue };
+        let Some(close) = group_end(bytes, open) else {
+            continue;
+        };
         let inner = open + 1..close - 1;
         if bytes[inner.clone()].contains(&b'$') {
             continue;
         }
         let is_select = last.starts_with("select");
-        let arms = if is_select { arms(bytes, inner.clone()) } else { None };
+        let arms = if is_select {
+            arms(bytes, inner.clone())
+        } else {
+            None
+        };
         if is_select && arms.is_none() {
             continue;
         }
@@ -200,7 +209,15 @@ fn arms(bytes: &[u8], inner: std::ops::Range<usize>) -> Option<Vec<Arm>> {
                 at = skip_token(bytes, at)?;
             }
         }
-        arms.push(Arm { start, before_future, future, guard, arrow: Some(arrow), body, comma });
+        arms.push(Arm {
+            start,
+            before_future,
+            future,
+            guard,
+            arrow: Some(arrow),
+            body,
+            comma,
+        });
         at = skip_space(bytes, at);
     }
     Some(arms)
@@ -217,7 +234,9 @@ fn blank(buffer: &mut [u8], range: std::ops::Range<usize>) {
 
 fn path_start(bytes: &[u8], bang: usize) -> usize {
     let mut start = bang;
-    while start > 0 && (bytes[start - 1].is_ascii_alphanumeric() || matches!(bytes[start - 1], b'_' | b':')) {
+    while start > 0
+        && (bytes[start - 1].is_ascii_alphanumeric() || matches!(bytes[start - 1], b'_' | b':'))
+    {
         start -= 1;
     }
     start
@@ -277,7 +296,10 @@ fn skip_token(bytes: &[u8], at: usize) -> Option<usize> {
         b'\'' => Some(quote_end(bytes, at)),
         byte if byte.is_ascii_alphanumeric() || byte == b'_' => {
             let mut end = at + 1;
-            while bytes.get(end).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_') {
+            while bytes
+                .get(end)
+                .is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_')
+            {
                 end += 1;
             }
             Some(end)
@@ -300,7 +322,9 @@ fn string_end(bytes: &[u8], mut at: usize) -> usize {
 fn is_raw_string(bytes: &[u8], at: usize) -> bool {
     let rest = &bytes[at..];
     let rest = rest.strip_prefix(b"b").unwrap_or(rest);
-    let Some(rest) = rest.strip_prefix(b"r") else { return false };
+    let Some(rest) = rest.strip_prefix(b"r") else {
+        return false;
+    };
     let hashes = rest.iter().take_while(|&&b| b == b'#').count();
     rest.get(hashes) == Some(&b'"')
 }
@@ -326,7 +350,11 @@ fn quote_end(bytes: &[u8], at: usize) -> usize {
         Some(b) if *b >= 0xc0 => 2,
         _ => 1,
     };
-    if bytes.get(at + 1 + width) == Some(&b'\'') { at + 2 + width } else { at + 1 }
+    if bytes.get(at + 1 + width) == Some(&b'\'') {
+        at + 2 + width
+    } else {
+        at + 1
+    }
 }
 
 #[cfg(test)]

@@ -11,139 +11,15 @@
 //! whole function is a walk over an array.
 
 pub(crate) mod go;
+mod grammar;
+mod kind;
 pub(crate) mod macros;
 pub(crate) mod rust;
 
+pub(crate) use self::grammar::Table;
+use self::grammar::{Grammar, operator, unary_operator};
+pub(crate) use self::kind::{Kind, Op, Role};
 use crate::source::Language;
-
-/// What a node is, whichever language it was written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Kind {
-    File,
-    Function,
-    Closure,
-    /// Rust's `async { … }`.
-    AsyncBlock,
-    Parameter,
-    Type,
-    Struct,
-    FieldDeclaration,
-    Impl,
-    Module,
-    Attribute,
-    Import,
-    Block,
-    If,
-    Loop,
-    Switch,
-    /// Go's `select` and a rewritten `tokio::select!`.
-    Select,
-    Arm,
-    Return,
-    Break,
-    Continue,
-    Goto,
-    Label,
-    Let,
-    Assign,
-    Increment,
-    Constant,
-    Call,
-    Field,
-    Index,
-    Unary,
-    Binary,
-    Name,
-    Number,
-    Text,
-    Boolean,
-    Nil,
-    Composite,
-    KeyValue,
-    Spawn,
-    Defer,
-    Send,
-    Await,
-    Try,
-    Macro,
-    /// `let PATTERN = value` inside a condition.
-    LetCondition,
-    Cast,
-    Range,
-    Error,
-    Other,
-    /// Children belong to the parent, with this node's role.
-    Flatten,
-    /// Neither this node nor its children are kept.
-    Skip,
-}
-
-/// What a node is to its parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Role {
-    None,
-    Name,
-    Receiver,
-    Parameter,
-    Result,
-    Type,
-    Body,
-    Init,
-    Condition,
-    Update,
-    Then,
-    Else,
-    Value,
-    Pattern,
-    Guard,
-    Left,
-    Right,
-    Callee,
-    Argument,
-    Base,
-    Label,
-    Path,
-    Trait,
-    Key,
-    Entry,
-    Operator,
-}
-
-/// The operator of a unary, binary or assignment node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Op {
-    None,
-    Equal,
-    NotEqual,
-    Less,
-    LessEqual,
-    Greater,
-    GreaterEqual,
-    And,
-    Or,
-    Not,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Remainder,
-    ShiftLeft,
-    ShiftRight,
-    Reference,
-    Receive,
-    /// Plain `=`.
-    Assign,
-    MultiplyAssign,
-    AddAssign,
-    ShiftLeftAssign,
-    OtherAssign,
-    Other,
-    /// `async fn`, `async` closure.
-    Async,
-}
 
 /// Index of a node in its [`Tree`].
 pub(crate) type NodeId = u32;
@@ -208,8 +84,14 @@ impl<'s> Tree<'s> {
     ) {
         let Grammar { table, selects } = *grammar;
         let node = cursor.node();
-        let own_role = cursor.field_id().map_or(Role::None, |id| table.role(id.get()));
-        let mut role = if own_role == Role::None { inherited } else { own_role };
+        let own_role = cursor
+            .field_id()
+            .map_or(Role::None, |id| table.role(id.get()));
+        let mut role = if own_role == Role::None {
+            inherited
+        } else {
+            own_role
+        };
         if role == Role::Value && self.is(parent, Kind::Field) {
             role = Role::Base;
         }
@@ -225,17 +107,20 @@ impl<'s> Tree<'s> {
             }
             return;
         }
-        let kind =
-            if node.is_error() { Kind::Error } else { table.kind(node.kind_id()) };
+        let kind = if node.is_error() {
+            Kind::Error
+        } else {
+            table.kind(node.kind_id())
+        };
         match kind {
             Kind::Skip => {
                 let text = &self.text[start as usize..end as usize];
                 if text.starts_with("//") || text.starts_with("/*") {
                     self.comments.push(Comment { start, end });
-                } else if text.contains("async") {
-                    if let Some(parent) = self.nodes.get_mut(parent as usize) {
-                        parent.op = Op::Async;
-                    }
+                } else if text.contains("async")
+                    && let Some(parent) = self.nodes.get_mut(parent as usize)
+                {
+                    parent.op = Op::Async;
                 }
             }
             Kind::Flatten => self.copy_children(cursor, grammar, parent, role),
@@ -244,8 +129,20 @@ impl<'s> Tree<'s> {
                     self.errors.push(start);
                 }
                 let id = self.nodes.len() as NodeId;
-                let op = if kind == Kind::Unary { unary_operator(&self.text[start as usize..]) } else { Op::None };
-                self.nodes.push(Node { kind, role, op, start, end, parent, subtree_end: id + 1 });
+                let op = if kind == Kind::Unary {
+                    unary_operator(&self.text[start as usize..])
+                } else {
+                    Op::None
+                };
+                self.nodes.push(Node {
+                    kind,
+                    role,
+                    op,
+                    start,
+                    end,
+                    parent,
+                    subtree_end: id + 1,
+                });
                 match kind {
                     // Read as text; their insides would only cost time.
                     Kind::Type | Kind::Text | Kind::Import | Kind::Attribute => {}
@@ -278,7 +175,10 @@ impl<'s> Tree<'s> {
             let node = cursor.node();
             if node.is_named() {
                 let start = node.start_byte() as u32;
-                let index = found.arms.partition_point(|arm| arm.start <= start).saturating_sub(1);
+                let index = found
+                    .arms
+                    .partition_point(|arm| arm.start <= start)
+                    .saturating_sub(1);
                 let arm = match open {
                     Some((current, id)) if current == index => id,
                     _ => {
@@ -296,7 +196,10 @@ impl<'s> Tree<'s> {
                         id
                     }
                 };
-                let role = found.arms.get(index).map_or(Role::Body, |arm| arm.role_at(start));
+                let role = found
+                    .arms
+                    .get(index)
+                    .map_or(Role::Body, |arm| arm.role_at(start));
                 self.copy(cursor, grammar, arm, role);
                 let subtree_end = self.nodes.len() as NodeId;
                 let arm = &mut self.nodes[arm as usize];
@@ -364,7 +267,9 @@ impl<'s> Tree<'s> {
 
     pub(crate) fn text_of(&self, id: NodeId) -> &'s str {
         let node = self.get(id);
-        self.text.get(node.start as usize..node.end as usize).unwrap_or("")
+        self.text
+            .get(node.start as usize..node.end as usize)
+            .unwrap_or("")
     }
 
     /// The subtree of `id`, itself first.
@@ -373,17 +278,23 @@ impl<'s> Tree<'s> {
     }
 
     pub(crate) fn children(&self, id: NodeId) -> Children<'_, 's> {
-        Children { tree: self, next: id + 1, end: self.end(id) }
+        Children {
+            tree: self,
+            next: id + 1,
+            end: self.end(id),
+        }
     }
 
     /// First child in this role.
     pub(crate) fn child(&self, id: NodeId, role: Role) -> Option<NodeId> {
-        self.children(id).find(|&child| self.get(child).role == role)
+        self.children(id)
+            .find(|&child| self.get(child).role == role)
     }
 
     /// Children in this role.
     pub(crate) fn roles(&self, id: NodeId, role: Role) -> impl Iterator<Item = NodeId> + '_ {
-        self.children(id).filter(move |&child| self.get(child).role == role)
+        self.children(id)
+            .filter(move |&child| self.get(child).role == role)
     }
 
     /// Parents of `id`, the nearest first, up to the file.
@@ -406,7 +317,10 @@ impl<'s> Tree<'s> {
     /// The function, closure or async block whose body `id` is part of.
     pub(crate) fn enclosing_body(&self, id: NodeId) -> Option<NodeId> {
         self.ancestors(id).find(|&a| {
-            matches!(self.kind(a), Kind::Function | Kind::Closure | Kind::AsyncBlock)
+            matches!(
+                self.kind(a),
+                Kind::Function | Kind::Closure | Kind::AsyncBlock
+            )
         })
     }
 
@@ -429,13 +343,16 @@ impl<'s> Tree<'s> {
 
     /// Last segment of what is called: `Do` of `s.client.Do(…)`.
     pub(crate) fn callee_name(&self, call: NodeId) -> &'s str {
-        self.callee(call).map_or("", |callee| self.last_segment(callee))
+        self.callee(call)
+            .map_or("", |callee| self.last_segment(callee))
     }
 
     /// Last segment of a path or field expression.
     pub(crate) fn last_segment(&self, id: NodeId) -> &'s str {
         match self.kind(id) {
-            Kind::Field => self.child(id, Role::Name).map_or("", |name| self.text_of(name)),
+            Kind::Field => self
+                .child(id, Role::Name)
+                .map_or("", |name| self.text_of(name)),
             Kind::Name | Kind::Type => {
                 let text = self.text_of(id);
                 text.rsplit(['.', ':']).next().unwrap_or(text)
@@ -447,7 +364,9 @@ impl<'s> Tree<'s> {
     /// What a method is called on.
     pub(crate) fn receiver(&self, call: NodeId) -> Option<NodeId> {
         let callee = self.callee(call)?;
-        (self.kind(callee) == Kind::Field).then(|| self.child(callee, Role::Base)).flatten()
+        (self.kind(callee) == Kind::Field)
+            .then(|| self.child(callee, Role::Base))
+            .flatten()
     }
 
     pub(crate) fn arguments(&self, call: NodeId) -> impl Iterator<Item = NodeId> + '_ {
@@ -472,14 +391,22 @@ impl<'s> Tree<'s> {
     /// Whether the comment text right above `id`, on its lines or behind it holds one of `words`.
     pub(crate) fn commented(&self, id: NodeId, words: &[&str]) -> bool {
         let node = self.get(id);
-        let from = line_start(self.text, line_start(self.text, node.start as usize).saturating_sub(1));
+        let from = line_start(
+            self.text,
+            line_start(self.text, node.start as usize).saturating_sub(1),
+        );
         let from = line_start(self.text, from.saturating_sub(1));
-        let to = self.text[node.start as usize..].find('\n').map_or(self.text.len(), |n| node.start as usize + n);
+        let to = self.text[node.start as usize..]
+            .find('\n')
+            .map_or(self.text.len(), |n| node.start as usize + n);
         let first = self.comments.partition_point(|c| (c.end as usize) < from);
-        self.comments[first..].iter().take_while(|c| (c.start as usize) < to).any(|c| {
-            let text = self.text[c.start as usize..c.end as usize].to_ascii_lowercase();
-            words.iter().any(|w| text.contains(w))
-        })
+        self.comments[first..]
+            .iter()
+            .take_while(|c| (c.start as usize) < to)
+            .any(|c| {
+                let text = self.text[c.start as usize..c.end as usize].to_ascii_lowercase();
+                words.iter().any(|w| text.contains(w))
+            })
     }
 }
 
@@ -504,94 +431,5 @@ impl Iterator for Children<'_, '_> {
         let id = self.next;
         self.next = self.tree.end(id).max(id + 1);
         Some(id)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Grammar<'g> {
-    table: &'g Table,
-    selects: &'g [macros::Select],
-}
-
-/// The thread's parser for `language`, made on first use: it keeps its memory between files.
-fn parser<'p>(
-    slot: &'p mut Option<tree_sitter::Parser>,
-    language: &tree_sitter::Language,
-) -> Option<&'p mut tree_sitter::Parser> {
-    if slot.is_none() {
-        let mut parser = tree_sitter::Parser::new();
-        parser.set_language(language).ok()?;
-        *slot = Some(parser);
-    }
-    slot.as_mut()
-}
-
-/// How a grammar's kinds and fields map to ours.
-pub(crate) struct Table {
-    kinds: Vec<Kind>,
-    roles: Vec<Role>,
-}
-
-impl Table {
-    /// Looks every name of the grammar up once.
-    pub(crate) fn new(
-        language: &tree_sitter::Language,
-        kind: impl Fn(&str) -> Kind,
-        role: impl Fn(&str) -> Role,
-    ) -> Self {
-        let kinds = (0..language.node_kind_count())
-            .map(|id| language.node_kind_for_id(id as u16).map_or(Kind::Other, &kind))
-            .collect();
-        let roles = (0..=language.field_count())
-            .map(|id| language.field_name_for_id(id as u16).map_or(Role::None, &role))
-            .collect();
-        Table { kinds, roles }
-    }
-
-    fn kind(&self, id: u16) -> Kind {
-        self.kinds.get(usize::from(id)).copied().unwrap_or(Kind::Other)
-    }
-
-    fn role(&self, id: u16) -> Role {
-        self.roles.get(usize::from(id)).copied().unwrap_or(Role::None)
-    }
-}
-
-fn unary_operator(text: &str) -> Op {
-    match text.as_bytes().first() {
-        Some(b'!') => Op::Not,
-        Some(b'&') => Op::Reference,
-        Some(b'-') => Op::Subtract,
-        Some(b'<') => Op::Receive,
-        _ => Op::Other,
-    }
-}
-
-fn operator(text: &str) -> Op {
-    match text {
-        "==" => Op::Equal,
-        "!=" => Op::NotEqual,
-        "<" => Op::Less,
-        "<=" => Op::LessEqual,
-        ">" => Op::Greater,
-        ">=" => Op::GreaterEqual,
-        "&&" => Op::And,
-        "||" => Op::Or,
-        "!" => Op::Not,
-        "+" => Op::Add,
-        "-" => Op::Subtract,
-        "*" => Op::Multiply,
-        "/" => Op::Divide,
-        "%" => Op::Remainder,
-        "<<" => Op::ShiftLeft,
-        ">>" => Op::ShiftRight,
-        "&" => Op::Reference,
-        "<-" => Op::Receive,
-        "=" => Op::Assign,
-        "*=" => Op::MultiplyAssign,
-        "+=" => Op::AddAssign,
-        "<<=" => Op::ShiftLeftAssign,
-        "-=" | "/=" | "%=" | "&=" | "|=" | "^=" | ">>=" => Op::OtherAssign,
-        _ => Op::Other,
     }
 }

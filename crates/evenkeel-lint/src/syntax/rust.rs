@@ -14,13 +14,16 @@ thread_local! {
 /// parser library. Nodes point into the original text.
 pub(crate) fn parse(text: &str) -> Option<Tree<'_>> {
     let opened = super::macros::open(text);
-    let (readable, selects) =
-        opened.as_ref().map_or((text, &[][..]), |(readable, selects)| (readable.as_str(), selects));
+    let (readable, selects) = opened
+        .as_ref()
+        .map_or((text, &[][..]), |(readable, selects)| {
+            (readable.as_str(), selects)
+        });
     static TABLE: OnceLock<Table> = OnceLock::new();
     let language: tree_sitter::Language = tree_sitter_rust::LANGUAGE.into();
     let table = TABLE.get_or_init(|| Table::new(&language, kind, role));
     PARSER.with_borrow_mut(|slot| {
-        let parser = super::parser(slot, &language)?;
+        let parser = super::grammar::parser(slot, &language)?;
         let parsed = parser.parse(readable, None)?;
         Some(Tree::build(text, Language::Rust, &parsed, table, selects))
     })
@@ -56,7 +59,12 @@ fn kind(name: &str) -> Kind {
         "index_expression" => Kind::Index,
         "unary_expression" | "reference_expression" => Kind::Unary,
         "binary_expression" => Kind::Binary,
-        "identifier" | "field_identifier" | "self" | "super" | "crate" | "shorthand_field_identifier" => Kind::Name,
+        "identifier"
+        | "field_identifier"
+        | "self"
+        | "super"
+        | "crate"
+        | "shorthand_field_identifier" => Kind::Name,
         "integer_literal" | "float_literal" => Kind::Number,
         "string_literal" | "raw_string_literal" | "char_literal" => Kind::Text,
         "boolean_literal" => Kind::Boolean,
@@ -68,22 +76,55 @@ fn kind(name: &str) -> Kind {
         "let_condition" => Kind::LetCondition,
         "type_cast_expression" => Kind::Cast,
         "range_expression" => Kind::Range,
-        "type_identifier" | "generic_type" | "reference_type" | "primitive_type"
-        | "scoped_type_identifier" | "tuple_type" | "array_type" | "dynamic_type" | "abstract_type"
-        | "pointer_type" | "function_type" | "unit_type" | "never_type" | "bounded_type"
-        | "type_arguments" | "qualified_type" => Kind::Type,
-        "line_comment" | "block_comment" | "function_modifiers" | "type_parameters"
-        | "where_clause" | "visibility_modifier" | "lifetime" | "macro_definition" | "token_tree"
+        "type_identifier"
+        | "generic_type"
+        | "reference_type"
+        | "primitive_type"
+        | "scoped_type_identifier"
+        | "tuple_type"
+        | "array_type"
+        | "dynamic_type"
+        | "abstract_type"
+        | "pointer_type"
+        | "function_type"
+        | "unit_type"
+        | "never_type"
+        | "bounded_type"
+        | "type_arguments"
+        | "qualified_type" => Kind::Type,
+        "line_comment"
+        | "block_comment"
+        | "function_modifiers"
+        | "type_parameters"
+        | "where_clause"
+        | "visibility_modifier"
+        | "lifetime"
+        | "macro_definition"
+        | "token_tree"
         | "mutable_specifier" => Kind::Skip,
-        "parenthesized_expression" | "expression_statement" | "parameters" | "arguments"
-        | "match_block" | "else_clause" | "field_declaration_list" | "field_initializer_list"
-        | "closure_parameters" | "declaration_list" | "generic_function" | "let_chain" => {
-            Kind::Flatten
-        }
+        "parenthesized_expression"
+        | "expression_statement"
+        | "parameters"
+        | "arguments"
+        | "match_block"
+        | "else_clause"
+        | "field_declaration_list"
+        | "field_initializer_list"
+        | "closure_parameters"
+        | "declaration_list"
+        | "generic_function"
+        | "let_chain" => Kind::Flatten,
         // A pattern is read as text, except for the guard behind it.
-        "tuple_struct_pattern" | "tuple_pattern" | "or_pattern" | "struct_pattern"
-        | "ref_pattern" | "mut_pattern" | "slice_pattern" | "captured_pattern"
-        | "reference_pattern" | "remaining_field_pattern" => Kind::Type,
+        "tuple_struct_pattern"
+        | "tuple_pattern"
+        | "or_pattern"
+        | "struct_pattern"
+        | "ref_pattern"
+        | "mut_pattern"
+        | "slice_pattern"
+        | "captured_pattern"
+        | "reference_pattern"
+        | "remaining_field_pattern" => Kind::Type,
         _ => Kind::Other,
     }
 }
