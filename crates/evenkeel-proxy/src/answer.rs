@@ -191,7 +191,17 @@ impl Begun {
         })
     }
 
-    fn ours(mut self, response: Response<Bytes>, fate: Fate, busy: Busy) -> Response<AnswerBody> {
+    fn ours(
+        mut self,
+        mut response: Response<Bytes>,
+        fate: Fate,
+        busy: Busy,
+    ) -> Response<AnswerBody> {
+        if response.status() == StatusCode::REQUEST_TIMEOUT {
+            // What would come on this connection next is the rest of the body (RFC 9110, 15.5.9).
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         self.record.answered(response.status());
         self.record.settle(fate);
         let record = self.record;
@@ -220,6 +230,7 @@ impl Begun {
                 fate,
                 deadline,
                 capture,
+                upload: self.outgoing.body().upload(),
             },
             self.record,
             busy,

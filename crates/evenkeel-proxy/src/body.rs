@@ -11,6 +11,7 @@ use crate::fallback::Capture;
 use crate::fate::Fate;
 use crate::forward::{Answer, Lease, Open};
 use crate::record::Record;
+use crate::replay::Upload;
 use bytes::Bytes;
 use http::{Response, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -177,6 +178,8 @@ pub(crate) struct Ending {
     pub(crate) deadline: Option<Instant>,
     /// Keeps the answer.
     pub(crate) capture: Option<Capture>,
+    /// The rest of the request's body, where the answer began before its end.
+    pub(crate) upload: Upload,
 }
 
 impl UpstreamBody {
@@ -227,6 +230,8 @@ impl UpstreamBody {
     fn end(self: Pin<&mut Self>, record: &mut Record, result: Result<(), &BodyError>) {
         let this = self.project();
         let open = this.open.take();
+        // Asked before the connection goes: the upload goes with it.
+        let client_owes = this.ending.upload.awaits_client();
         if let Some(lease) = this.lease.take() {
             drop(lease);
         } else {
@@ -245,6 +250,11 @@ impl UpstreamBody {
                         .keep(capture, Instant::now());
                 }
                 record.settle(this.ending.fate);
+            }
+            // The answer waits for its question: dropped, the attempt says nothing.
+            Err(BodyError::Deadline) if client_owes => {
+                drop(open);
+                record.settle(Fate::CancelledByClient);
             }
             Err(error) => {
                 if let Some(open) = open {

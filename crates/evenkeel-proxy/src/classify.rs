@@ -93,7 +93,7 @@ pub(crate) fn error(error: &ExchangeError, client_failed: bool) -> (Finished, Op
         }
         ExchangeError::Broken(_) => (Finished::failed(Class::Ambiguous), Some(Kind::Broken)),
         ExchangeError::Switched => (Finished::failed(Class::Fatal), Some(Kind::Protocol)),
-        ExchangeError::BodyGone => (Finished::callers_fault(), None),
+        ExchangeError::BodyGone | ExchangeError::ClientStalled => (Finished::callers_fault(), None),
     }
 }
 

@@ -43,7 +43,7 @@ pub enum Fate {
     Coalesced,
     /// A keyed request whose outcome is not known.
     InDoubt,
-    /// The client left before its answer was complete.
+    /// The client left before its answer was complete, or did not send the rest of its request.
     CancelledByClient,
 }
 

@@ -15,6 +15,8 @@ use crate::problem::Problem;
 use crate::proxy::Upstream;
 use crate::record::Record;
 use crate::remaining;
+use crate::replay::RequestBody;
+use crate::stall;
 use crate::upstream::{ExchangeError, Link};
 use evenkeel::core::call::StopReason;
 use evenkeel::core::outcome::{Finished, Outcome};
@@ -161,12 +163,21 @@ pub(crate) async fn forward(
     let operation = |attempt: Attempt| {
         attempts = attempt.number();
         route.metrics.attempts.inc();
-        let watch = Watch::new(upstream, record.method, attempt.remaining());
+        let watch = Watch::new(
+            upstream,
+            record.method,
+            attempt.remaining(),
+            outgoing.body(),
+        );
         async move {
-            let exchanged = upstream
+            let exchange = upstream
                 .pool
-                .exchange(|| outgoing.message(upstream, attempt.number(), remaining(deadline)))
-                .await;
+                .exchange(|| outgoing.message(upstream, attempt.number(), remaining(deadline)));
+            let exchanged = if outgoing.body().is_streamed() {
+                stall::unless_stalled(exchange, outgoing.body(), attempt.remaining()).await
+            } else {
+                exchange.await
+            };
             match exchanged {
                 Ok((response, link)) => {
                     let lease = Lease {
@@ -243,6 +254,17 @@ fn failed(error: CallError<AttemptError>, open: Option<Open>, outgoing: &Outgoin
             error: AttemptError::Failed(error, _),
             ..
         } => {
+            if matches!(error, ExchangeError::ClientStalled) {
+                let problem = Problem::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "body_timeout",
+                    error.to_string(),
+                );
+                return Forwarded {
+                    fate: Fate::CancelledByClient,
+                    result: Err(problem),
+                };
+            }
             if outgoing.body().client_failed() {
                 let detail = "the request body broke off, or is malformed";
                 let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_body", detail);
@@ -312,6 +334,7 @@ fn deadline_exceeded(detail: impl Into<String>) -> Forwarded {
 /// Counts the end of an attempt, also of one that is dropped.
 struct Watch<'a> {
     upstream: &'a Upstream,
+    body: &'a RequestBody,
     method: MethodLabel,
     started: Instant,
     allowed: Duration,
@@ -319,9 +342,15 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(upstream: &'a Upstream, method: MethodLabel, allowed: Duration) -> Watch<'a> {
+    fn new(
+        upstream: &'a Upstream,
+        method: MethodLabel,
+        allowed: Duration,
+        body: &'a RequestBody,
+    ) -> Watch<'a> {
         Watch {
             upstream,
+            body,
             method,
             started: Instant::now(),
             allowed,
@@ -345,8 +374,9 @@ impl<'a> Watch<'a> {
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         let taken = self.started.elapsed();
-        // Dropped before its time was up, it was the client who left: no failure of anybody.
-        if !self.ended && taken >= self.allowed {
+        // Dropped before its time was up, or while the client owed it a body, it was the client
+        // who left: no failure of anybody.
+        if !self.ended && taken >= self.allowed && !self.body.awaits_client() {
             self.count(
                 AttemptEnd::Failed(Kind::Timeout),
                 taken,

@@ -31,7 +31,7 @@
 //! A request's way, which is also the reading order: `server` accepts, `connection` keeps time,
 //! `answer` checks (`target`, `hygiene`), finds the route (`route`) and its deadline (`deadline`),
 //! `outgoing` makes the message (`replay`, `expect`), `forward` lets the library drive attempts
-//! over `upstream` and judges them (`classify`, `retry`), `body` carries the answer back, and
+//! over `upstream` and judges them (`classify`, `retry`, `stall`), `body` carries the answer back, and
 //! `record` keeps the books.
 
 mod activity;
@@ -62,6 +62,7 @@ mod replay;
 mod retry;
 pub mod route;
 pub mod server;
+mod stall;
 mod target;
 pub mod upstream;
 

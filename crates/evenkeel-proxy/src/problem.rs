@@ -22,7 +22,7 @@ pub(crate) const OVERLOAD: HeaderName = HeaderName::from_static("x-evenkeel-over
 pub(crate) struct Problem {
     /// The status code.
     pub(crate) status: StatusCode,
-    /// The value of [`REASON`]: a fate's label, or why the request never matched a route.
+    /// The value of [`REASON`]: a fate's label, or what is wrong with the request itself.
     pub(crate) reason: &'static str,
     /// One sentence for the person who reads it.
     pub(crate) detail: String,

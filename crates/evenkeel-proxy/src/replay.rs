@@ -18,7 +18,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
 /// The memory all kept bodies share.
@@ -69,6 +69,8 @@ struct Shared {
     replayable: AtomicBool,
     /// The client's stream broke: no attempt can succeed, and no upstream is to blame.
     client_failed: AtomicBool,
+    /// An attempt asked for more of the body, and the client has not sent it yet.
+    awaits_client: AtomicBool,
 }
 
 impl RequestBody {
@@ -92,6 +94,7 @@ impl RequestBody {
                 reel: Mutex::new(Some(reel)),
                 replayable: AtomicBool::new(true),
                 client_failed: AtomicBool::new(false),
+                awaits_client: AtomicBool::new(false),
             })),
         }
     }
@@ -108,6 +111,24 @@ impl RequestBody {
         self.shared
             .as_ref()
             .is_some_and(|shared| shared.client_failed.load(Relaxed))
+    }
+
+    /// Whether there was anything for the client to send after its head.
+    pub(crate) fn is_streamed(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Whether it is the client that an attempt waits for at this moment. An upstream cannot be
+    /// late with an answer to a question that was never finished.
+    pub(crate) fn awaits_client(&self) -> bool {
+        self.shared
+            .as_ref()
+            .is_some_and(|shared| shared.awaits_client.load(Relaxed))
+    }
+
+    /// The upload as it can be watched once the answer is on its way.
+    pub(crate) fn upload(&self) -> Upload {
+        Upload(self.shared.as_ref().map(Arc::downgrade))
     }
 
     /// The body for one attempt. `gate` holds it back until the upstream asks for it. None while
@@ -133,6 +154,19 @@ impl RequestBody {
             trailers_due,
             gate,
         })
+    }
+}
+
+/// An upload that may go on while its answer arrives. It keeps nothing of the body alive.
+pub(crate) struct Upload(Option<Weak<Shared>>);
+
+impl Upload {
+    /// Whether it is the client that the exchange waits for at this moment.
+    pub(crate) fn awaits_client(&self) -> bool {
+        self.0
+            .as_ref()
+            .and_then(Weak::upgrade)
+            .is_some_and(|shared| shared.awaits_client.load(Relaxed))
     }
 }
 
@@ -221,7 +255,9 @@ impl Body for AttemptBody {
             let trailers = reel.trailers.clone().filter(|_| due);
             return Poll::Ready(trailers.map(|fields| Ok(Frame::trailers(fields))));
         };
-        match ready!(Pin::new(&mut *source).poll_frame(cx)) {
+        let polled = Pin::new(&mut *source).poll_frame(cx);
+        shared.awaits_client.store(polled.is_pending(), Relaxed);
+        match ready!(polled) {
             Some(Ok(frame)) => {
                 if source.is_end_stream() {
                     reel.source = None;

@@ -117,6 +117,8 @@ pub(crate) enum ExchangeError {
     Switched,
     /// The body cannot be sent from its beginning any more.
     BodyGone,
+    /// The time of the attempt was over, and the client had not sent its body.
+    ClientStalled,
 }
 
 impl fmt::Display for ExchangeError {
@@ -127,6 +129,9 @@ impl fmt::Display for ExchangeError {
             ExchangeError::Broken(error) => write!(f, "the exchange broke off: {error}"),
             ExchangeError::Switched => f.write_str("switched protocols without being asked"),
             ExchangeError::BodyGone => f.write_str("the request body cannot be sent again"),
+            ExchangeError::ClientStalled => {
+                f.write_str("the request body did not arrive in the time of an attempt")
+            }
         }
     }
 }

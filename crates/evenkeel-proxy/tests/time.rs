@@ -8,6 +8,7 @@
 
 mod support;
 
+use evenkeel::core::breaker;
 use evenkeel_proxy::config::Fallback;
 use http::{HeaderValue, StatusCode};
 use std::io::{Read, Write};
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 use support::{Client, PATIENCE, Proxy, Upstream, read_head};
 
 const SHORT: Duration = Duration::from_millis(200);
+
+const HALF: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf";
 
 #[test]
 fn no_answer_within_the_deadline_is_a_504_that_says_whose_it_is() {
@@ -96,10 +99,7 @@ fn half_a_body() -> (Upstream, std::sync::mpsc::Receiver<()>) {
         let Ok(Some(_)) = read_head(stream) else {
             return;
         };
-        stream
-            .get_mut()
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
-            .unwrap();
+        stream.get_mut().write_all(HALF).unwrap();
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);
         let _ = closed.lock().unwrap().send(());
@@ -139,12 +139,116 @@ fn an_upload_that_stalls_ends_at_the_deadline() {
     let mut client = Client::connect(proxy.address);
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf");
     let response = client.response();
-    assert_eq!(response.status(), 504, "{response:?}");
+    assert_eq!(response.status(), 408, "{response:?}");
+    assert_eq!(response.field("x-evenkeel-reason"), Some("body_timeout"));
+    assert_eq!(response.field("connection"), Some("close"));
     assert!(
         client.is_closed(),
         "the rest of the body would be taken for a request"
     );
     assert!(closes.recv_timeout(PATIENCE).unwrap());
+    proxy.metric_becomes(&support::fate_series("cancelled_by_client"), 1.0);
+}
+
+/// An upstream that answers each request once it has all of it.
+fn reads_first() -> Upstream {
+    Upstream::start(|stream| {
+        while let Ok(Some(mut request)) = read_head(stream) {
+            if support::read_body(stream, &mut request, false).is_err()
+                || stream.get_mut().write_all(support::OK).is_err()
+            {
+                return;
+            }
+        }
+    })
+}
+
+#[test]
+fn clients_that_owe_their_bodies_do_not_open_the_breaker_of_a_healthy_upstream() {
+    let upstream = reads_first();
+    let proxy = Proxy::start(&upstream, |config| {
+        let policy = &mut config.upstreams[0].policy;
+        policy.attempt_timeout = Some(SHORT);
+        let mut breaker = breaker::Config::default();
+        breaker.consecutive = Some(3);
+        policy.breaker = Some(breaker);
+    });
+    let mut stalled: Vec<Client> = ["Content-Length: 1000", "Transfer-Encoding: chunked"]
+        .iter()
+        .cycle()
+        .take(10)
+        .map(|framing| {
+            let mut client = Client::connect(proxy.address);
+            // PUT: what is safe to try again must not be tried again either.
+            client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"));
+            client
+        })
+        .collect();
+    for client in &mut stalled {
+        assert_eq!(client.response().status(), 408);
+    }
+    assert_eq!(
+        support::get(proxy.address, "/").status(),
+        200,
+        "not refused"
+    );
+    assert!((proxy.fate("cancelled_by_client") - 10.0).abs() < f64::EPSILON);
+    let series = |kind: &str| {
+        proxy.metric(&format!(
+            "dependency_errors_total{{service=\"proxy\",dependency=\"upstream\",kind=\"{kind}\"}}"
+        ))
+    };
+    assert!(series("timeout").abs() < f64::EPSILON, "nobody's timeout");
+}
+
+#[test]
+fn an_upstream_that_is_late_with_all_of_the_body_is_still_to_blame() {
+    let upstream = Upstream::start(|stream| {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    });
+    let proxy = Proxy::start(&upstream, |config| {
+        let policy = &mut config.upstreams[0].policy;
+        policy.attempt_timeout = Some(SHORT);
+        let mut breaker = breaker::Config::default();
+        breaker.consecutive = Some(2);
+        policy.breaker = Some(breaker);
+    });
+    let ask = || {
+        let mut client = Client::connect(proxy.address);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+        client.response().status()
+    };
+    assert_eq!([ask(), ask(), ask()], [504, 504, 503]);
+}
+
+#[test]
+fn an_answer_that_waits_for_the_rest_of_its_question_is_not_held_against_the_upstream() {
+    let upstream = Upstream::start(|stream| {
+        let Ok(Some(head)) = read_head(stream) else {
+            return;
+        };
+        let whole = head.field("content-length").is_none();
+        let answer = if whole { support::OK } else { HALF };
+        stream.get_mut().write_all(answer).unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    });
+    let proxy = Proxy::start(&upstream, |config| {
+        config.routes[0].deadline = SHORT;
+        let mut breaker = breaker::Config::default();
+        breaker.consecutive = Some(2);
+        config.upstreams[0].policy.breaker = Some(breaker);
+    });
+    for _ in 0..4 {
+        let mut client = Client::connect(proxy.address);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf");
+        assert_eq!(client.head().status(), 200);
+        let mut rest = Vec::new();
+        assert!(client.stream.read_to_end(&mut rest).is_err(), "cut");
+    }
+    assert_eq!(support::get(proxy.address, "/").status(), 200);
+    proxy.metric_becomes(&support::fate_series("cancelled_by_client"), 4.0);
 }
 
 #[test]
