@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::Write as _;
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -221,19 +222,21 @@ fn say(line: &str) {
 
 /// Whole seconds or minutes, with their unit, within the bounds of a drill.
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = match text.strip_suffix('s') {
-        Some(number) => number.parse().map(Duration::from_secs),
-        None => match text.strip_suffix('m') {
-            Some(number) => number
-                .parse()
-                .map(|minutes: u64| Duration::from_secs(60 * minutes)),
-            None => return Err("a time needs a unit: 56s or 2m".to_owned()),
-        },
+    let (number, seconds_each) = match (text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(number), _) => (number, 1),
+        (None, Some(number)) => (number, 60),
+        (None, None) => return Err("a time needs a unit: 56s or 2m".to_owned()),
     };
-    let time = parsed.map_err(|_| "write whole seconds or minutes: 56s or 2m".to_owned())?;
-    if (cascade::SHORTEST..=cascade::LONGEST).contains(&time) {
-        Ok(time)
-    } else {
-        Err("a drill takes from 20s to 20m".to_owned())
-    }
+    let out_of_bounds = || "a drill takes from 20s to 20m".to_owned();
+    let number: u64 = number
+        .parse()
+        .map_err(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => out_of_bounds(),
+            _ => "write whole seconds or minutes: 56s or 2m".to_owned(),
+        })?;
+    let seconds = number.checked_mul(seconds_each);
+    seconds
+        .map(Duration::from_secs)
+        .filter(|time| (cascade::SHORTEST..=cascade::LONGEST).contains(time))
+        .ok_or_else(out_of_bounds)
 }

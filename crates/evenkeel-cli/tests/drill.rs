@@ -187,12 +187,17 @@ fn a_drill_that_is_asked_to_end_cleans_up_says_that_it_is_partial_and_exits_for_
 #[test]
 fn wrong_use_names_the_mistake_exits_with_2_and_starts_nothing() {
     let _machine = shared();
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["--rate", "20"], "42..=500"),
         (&["--rate", "many"], "invalid"),
         (&["--duration", "58"], "needs a unit"),
         (&["--duration", "1.5m"], "whole seconds or minutes"),
         (&["--duration", "5s"], "from 20s to 20m"),
+        (&["--duration", "21m"], "from 20s to 20m"),
+        // The least number of minutes whose seconds 64 bits do not hold.
+        (&["--duration", "307445734561825861m"], "from 20s to 20m"),
+        (&["--duration", "99999999999999999999s"], "from 20s to 20m"),
+        (&["--duration", "m"], "whole seconds or minutes"),
         (&["--seed", "now"], "invalid"),
         (
             &["--output", "nowhere/report.html"],
