@@ -251,8 +251,8 @@ pub struct Probes {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 14))]
     pub tolerated_failures: Option<Count>,
-    /// A probe that has not reported by then counts as a failure, and its place is free again. Default
-    /// 10s; never longer than `attempt_timeout`.
+    /// A probe that has not reported by then counts as a failure, and its place is free again. Counts only
+    /// without an `attempt_timeout`, which is a probe's lease where there is one. Default 10s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Duration>,
 }
