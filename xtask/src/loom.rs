@@ -23,7 +23,8 @@ use crate::{Verdict, command};
 
 /// Protocols whose compare-exchange `evenkeel_core::sync` can break.
 const MUTANTS: [&str; 11] = [
-    "breaker", "budget", "bulkhead", "ewma", "limiter", "outlier", "progress", "quantile", "rate", "throttle", "window",
+    "breaker", "budget", "bulkhead", "ewma", "limiter", "outlier", "progress", "quantile", "rate",
+    "throttle", "window",
 ];
 
 /// How often loom may take the processor from a thread that could go on. Its own documentation

@@ -64,8 +64,14 @@ mod tests {
     fn no_chain_overflows() {
         assert_eq!(worst_case(u32::MAX, u32::MAX), u64::MAX);
         assert_eq!(worst_case(0, 3), 1);
-        assert_eq!(with_budgets(10_000, Ratio::from_permille(u32::MAX)), u64::MAX);
-        assert_eq!(with_budgets(10, Ratio::from_permille(3000)), 1_048_576_000_000_000);
+        assert_eq!(
+            with_budgets(10_000, Ratio::from_permille(u32::MAX)),
+            u64::MAX
+        );
+        assert_eq!(
+            with_budgets(10, Ratio::from_permille(3000)),
+            1_048_576_000_000_000
+        );
         assert_eq!(with_budgets(0, Ratio::ONE), 1_000_000_000);
     }
 
