@@ -98,6 +98,12 @@ struct CaptureVerb {
     /// Metrics endpoint in the Prometheus text format; default: /metrics of the service.
     #[arg(long, value_name = "URL")]
     metrics: Option<String>,
+    /// Prometheus server to ask for the last 30 minutes.
+    #[arg(long, value_name = "URL", requires = "selector")]
+    prometheus: Option<String>,
+    /// What to ask the Prometheus server for, such as '{job="shop"}'.
+    #[arg(long, value_name = "SELECTOR")]
+    selector: Option<String>,
     /// Where the capture goes.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -210,14 +216,10 @@ fn gather(look: &Look) -> Result<Capture, (Exit, String)> {
     } else {
         source::read_paths(&files).map_err(|error| missing(&error))?
     };
-    if let (Some(server), Some(selector)) = (&look.prometheus, &look.selector) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let (metrics, notes) = source::query_server(server, selector, now.as_secs())
-            .map_err(|error| missing(&error))?;
+    if let Some(answer) = history(look.prometheus.as_deref(), look.selector.as_deref())? {
+        let (metrics, notes) = source::read_answer(&answer);
         if capture.origin.is_empty() {
-            capture.origin.clone_from(server);
+            capture.origin = look.prometheus.clone().unwrap_or_default();
         }
         if capture.metrics.is_none() && !metrics.series.is_empty() {
             capture.metrics = Some(metrics);
@@ -236,6 +238,22 @@ fn gather(look: &Look) -> Result<Capture, (Exit, String)> {
         capture.notes.extend(notes);
     }
     Ok(capture)
+}
+
+/// What the Prometheus server knows of the last half hour, if one was named.
+fn history(
+    server: Option<&str>,
+    selector: Option<&str>,
+) -> Result<Option<Vec<u8>>, (Exit, String)> {
+    let (Some(server), Some(selector)) = (server, selector) else {
+        return Ok(None);
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    source::query_server(server, selector, now.as_secs())
+        .map(Some)
+        .map_err(|error| (Exit::Precondition, error.to_string()))
 }
 
 fn target(look: &Look) -> Result<Target, (Exit, String)> {
@@ -292,13 +310,19 @@ fn save(verb: &CaptureVerb) -> Ended {
     // Before the service is touched: a capture that cannot be kept must not be taken.
     let mut file = std::fs::File::create(&verb.output).map_err(unwritable)?;
     let recorded = source::record(&target, &Plan::default(), &mut tell);
-    let recording: Recording = match recorded {
+    let mut recording: Recording = match recorded {
         Ok(recording) => recording,
         Err(error) => {
             let _ = std::fs::remove_file(&verb.output);
             return Err((Exit::Precondition, error.to_string()));
         }
     };
+    // Last, and no reason to lose the rest: the server will still be there after the restart.
+    match history(verb.prometheus.as_deref(), verb.selector.as_deref()) {
+        Ok(Some(answer)) => recording.add_history(answer),
+        Ok(None) => {}
+        Err((_, text)) => say(&format!("note: {text}")),
+    }
     let packed = source::pack(&recording).map_err(|error| (Exit::Internal, error.to_string()))?;
     file.write_all(&packed).map_err(unwritable)?;
     print(&format!(

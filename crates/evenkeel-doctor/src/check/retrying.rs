@@ -16,6 +16,8 @@ const LEAST_ATTEMPTS: f64 = 20.0;
 const HOT_RATIO: f64 = 5.0;
 /// Attempts per success from which even a cool loop over the network is in vain.
 const NETWORK_RATIO: f64 = 4.0;
+/// Attempts per success from which even counters that may not belong together tell.
+const LOOSE_RATIO: f64 = 50.0;
 /// Attempts a second from which having no success at all is in vain, however cool.
 const INSISTENT: f64 = 100.0;
 /// Attempts a second no loop with a sensible pause reaches.
@@ -69,6 +71,9 @@ fn in_vain(facts: &Facts<'_>, pair: &Pair, network: bool) -> bool {
     }
     let none_succeeds = pair.successes * facts.counters.span < 2.0;
     let ratio = pair.ratio();
+    if pair.loose {
+        return ratio >= LOOSE_RATIO && (facts.heat.hot() || pair.attempts >= HURRIED);
+    }
     (none_succeeds && pair.attempts >= INSISTENT)
         || (ratio >= HOT_RATIO && (facts.heat.hot() || pair.attempts >= HURRIED))
         || (ratio >= NETWORK_RATIO && network)

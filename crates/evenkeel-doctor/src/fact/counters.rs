@@ -8,36 +8,39 @@ use crate::prometheus::{Metrics, Series};
 
 const TRIED: &[&str] = &[
     "attempt",
-    "attempts",
     "attempted",
     "tries",
     "tried",
     "try",
+    "pick",
     "picked",
     "delivered",
     "deliveries",
+    "delivery",
     "dequeued",
     "begun",
-    "claims",
-    "spins",
-    "dials",
+    "claim",
+    "spin",
+    "dial",
 ];
+/// Of these, the words that leave no doubt whatever stands beside them.
+const SURELY_TRIED: &[&str] = &["attempt", "attempted", "tries", "tried", "try"];
 const SUCCEEDED: &[&str] = &[
     "success",
     "successes",
     "succeeded",
     "successful",
     "ok",
+    "ack",
     "acked",
-    "acks",
     "finished",
     "completed",
-    "completions",
+    "completion",
     "done",
+    "commit",
     "committed",
-    "commits",
     "won",
-    "wins",
+    "win",
     "applied",
     "processed",
     "acquired",
@@ -48,53 +51,51 @@ const SUCCEEDED: &[&str] = &[
     "settled",
 ];
 const FAILED: &[&str] = &[
+    "nack",
     "nacked",
-    "nacks",
     "failed",
-    "failures",
     "failure",
-    "errors",
     "error",
-    "conflicts",
     "conflict",
+    "abort",
     "aborted",
-    "aborts",
-    "rollbacks",
+    "rollback",
+    "requeue",
     "requeued",
-    "requeues",
     "rejected",
     "retries",
     "retried",
     "retry",
     "misses",
-    "timeouts",
+    "timeout",
     "lost",
     "redelivered",
     "redeliveries",
-    "collisions",
+    "redelivery",
+    "collision",
     "refused",
-    "backoffs",
-    "yields",
+    "backoff",
+    "yield",
 ];
 /// Failures that are followed by another try of the same thing; an error may be final.
 const TRIED_AGAIN: &[&str] = &[
+    "nack",
     "nacked",
-    "nacks",
-    "conflicts",
     "conflict",
+    "abort",
     "aborted",
-    "aborts",
-    "rollbacks",
+    "rollback",
+    "requeue",
     "requeued",
-    "requeues",
     "retries",
     "retried",
     "retry",
     "redelivered",
     "redeliveries",
-    "collisions",
-    "backoffs",
-    "yields",
+    "redelivery",
+    "collision",
+    "backoff",
+    "yield",
 ];
 /// Words that carry no topic, so two counters that share only these are not a pair.
 const EMPTY: &[&str] = &["total", "count", "seconds", "bytes", "http"];
@@ -113,6 +114,8 @@ pub(crate) struct Pair {
     pub(crate) successes: f64,
     /// Begun and not ended at the last scrape.
     pub(crate) in_flight: f64,
+    /// Whether nothing but their being the only two counters of their kind ties them together.
+    pub(crate) loose: bool,
     /// Whether messages come from outside and are handed back: a broker, not a loop of our own.
     pub(crate) redelivered: bool,
 }
@@ -196,12 +199,15 @@ fn service_counters(metrics: &Metrics) -> Vec<Named<'_>> {
             if words.first().is_some_and(|first| RUNTIME.contains(first)) {
                 return None;
             }
-            let any = |set: &[&str]| words.iter().any(|word| set.contains(word));
+            let is =
+                |set: &[&str], word: &str| set.contains(&word) || set.contains(&singular(word));
+            let any = |set: &[&str]| words.iter().any(|word| is(set, word));
             let failed = any(FAILED);
             Some(Named {
                 series,
-                tried: any(TRIED) && !failed,
-                succeeded: any(SUCCEEDED) && !failed,
+                // `commit_attempts` counts attempts, `dial_success` counts successes.
+                tried: !failed && (any(SURELY_TRIED) || (any(TRIED) && !any(SUCCEEDED))),
+                succeeded: any(SUCCEEDED) && !failed && !any(SURELY_TRIED),
                 failed,
                 tried_again: any(TRIED_AGAIN),
                 requests: words.contains(&"requests"),
@@ -210,11 +216,12 @@ fn service_counters(metrics: &Metrics) -> Vec<Named<'_>> {
                     .iter()
                     .copied()
                     .filter(|word| {
-                        !(TRIED.contains(word)
-                            || SUCCEEDED.contains(word)
-                            || FAILED.contains(word)
-                            || EMPTY.contains(word))
+                        !(is(TRIED, word)
+                            || is(SUCCEEDED, word)
+                            || is(FAILED, word)
+                            || is(EMPTY, word))
                     })
+                    .map(singular)
                     .collect(),
             })
         })
@@ -245,13 +252,20 @@ fn pairs(named: &[Named<'_>]) -> Vec<Pair> {
     {
         let attempts = tried.series.rate();
         let failed = best(tried, &|other| other.failed);
-        if let Some(success) = best(tried, &|other| other.succeeded) {
+        let success = best(tried, &|other| other.succeeded).or_else(|| {
+            // `swap_attempts` beside `swaps`: what is not called an attempt is what came of it.
+            best(tried, &|other| {
+                !other.tried && !other.failed && failed.is_none()
+            })
+        });
+        if let Some(success) = success {
             pairs.push(Pair {
                 attempts_name: tried.series.name.clone(),
                 successes_name: success.series.name.clone(),
                 attempts,
                 successes: success.series.rate(),
                 in_flight: tried.series.last() - success.series.last(),
+                loose: false,
                 redelivered: redelivers(failed),
             });
         } else if let Some(failed) = failed {
@@ -262,6 +276,7 @@ fn pairs(named: &[Named<'_>]) -> Vec<Pair> {
                 attempts,
                 successes: (attempts - failures).max(0.0),
                 in_flight: 0.0,
+                loose: false,
                 redelivered: redelivers(Some(failed)),
             });
         }
@@ -282,6 +297,7 @@ fn pairs(named: &[Named<'_>]) -> Vec<Pair> {
                 attempts: successes + failed.series.rate(),
                 successes,
                 in_flight: 0.0,
+                loose: false,
                 redelivered: redelivers(Some(failed)),
             });
         }
@@ -305,10 +321,39 @@ fn pairs(named: &[Named<'_>]) -> Vec<Pair> {
             attempts: successes + failed.series.rate(),
             successes,
             in_flight: 0.0,
+            loose: false,
             redelivered: redelivers(Some(failed)),
         });
     }
+    pairs.extend(loose_pair(named).filter(|_| pairs.is_empty()));
     pairs
+}
+
+/// The one counter of attempts and the one of successes there are, whatever they are named after.
+fn loose_pair(named: &[Named<'_>]) -> Option<Pair> {
+    let only = |test: &dyn Fn(&&Named<'_>) -> bool| {
+        let mut found = named.iter().filter(|counter| test(counter));
+        found.next().filter(|_| found.next().is_none())
+    };
+    let tried = only(&|counter| counter.tried && !counter.succeeded)?;
+    let success = only(&|counter| counter.succeeded)?;
+    Some(Pair {
+        attempts_name: tried.series.name.clone(),
+        successes_name: success.series.name.clone(),
+        attempts: tried.series.rate(),
+        successes: success.series.rate(),
+        in_flight: 0.0,
+        loose: true,
+        redelivered: false,
+    })
+}
+
+/// A word without the ending of a plural.
+fn singular(word: &str) -> &str {
+    match word.strip_suffix('s') {
+        Some(stem) if stem.len() >= 3 && !stem.ends_with('s') => stem,
+        _ => word,
+    }
 }
 
 /// Whether the failures are messages given back to whoever sends them again.
@@ -388,7 +433,7 @@ mod tests {
             ("dial_attempts_total", [0.0, 100.0, 200.0, 300.0, 400.0]),
             ("orders_completed_total", [0.0, 1.0, 2.0, 3.0, 4.0]),
         ]);
-        assert_eq!(counters.pairs, []);
+        assert!(counters.pairs.iter().all(|pair| pair.loose));
     }
 
     #[test]
@@ -398,6 +443,35 @@ mod tests {
             ("tx_commits_total", [0.0, 10.0, 20.0, 30.0, 40.0]),
         ]);
         assert!((counters.worst_pair().unwrap().ratio() - 10.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn attempts_at_commits_are_attempts_and_successful_dials_are_successes() {
+        let counters = of(&[
+            ("tx_commit_attempts_total", [0.0, 50.0, 100.0, 150.0, 200.0]),
+            ("tx_commit_success_total", [0.0, 1.0, 2.0, 3.0, 4.0]),
+        ]);
+        assert_eq!(
+            counters.worst_pair().unwrap().attempts_name,
+            "tx_commit_attempts_total"
+        );
+        let counters = of(&[
+            ("dial_attempts_total", [0.0, 50.0, 100.0, 150.0, 200.0]),
+            ("dial_success_total", [0.0, 1.0, 2.0, 3.0, 4.0]),
+        ]);
+        assert_eq!(
+            counters.worst_pair().unwrap().successes_name,
+            "dial_success_total"
+        );
+    }
+
+    #[test]
+    fn a_plural_is_the_same_topic_and_stands_for_success() {
+        let counters = of(&[
+            ("swap_attempts_total", [0.0, 50.0, 100.0, 150.0, 200.0]),
+            ("swaps_total", [0.0, 1.0, 2.0, 3.0, 4.0]),
+        ]);
+        assert_eq!(counters.worst_pair().unwrap().successes_name, "swaps_total");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::archive;
+use super::server::read_answer;
 use crate::capture::Capture;
 use crate::goroutine::{DumpForm, DumpReader, Goroutines, read_counts, read_profile};
 use crate::note::{Note, Parsed};
@@ -61,6 +62,7 @@ enum Content {
     Trace,
     Process,
     Metrics,
+    History,
     Manifest,
     Unknown,
 }
@@ -251,6 +253,13 @@ fn add_content(
                 .get_or_insert_with(Metrics::default)
                 .append(metrics);
         }
+        Content::History => {
+            let history = keep_notes(capture, name, read_answer(&bytes));
+            // What was scraped every second says more than a point every quarter of a minute.
+            if capture.metrics.is_none() && !history.series.is_empty() {
+                capture.metrics = Some(history);
+            }
+        }
         Content::Manifest => read_manifest(capture, &bytes),
         Content::Dump | Content::Unknown => {
             if name != "label.json" {
@@ -363,6 +372,8 @@ fn classify(head: &[u8]) -> Content {
         Content::Trace
     } else if head.starts_with(b"{") && text.contains("\"evenkeel_capture\"") {
         Content::Manifest
+    } else if head.starts_with(b"{") && text.contains("\"resultType\"") {
+        Content::History
     } else if line(&|line| line.contains("profile: total ")) {
         Content::Counts
     } else if line(&|line| {
@@ -512,6 +523,33 @@ mod tests {
         let capture = read_stream("x.gz", [0x1f, 0x8b, 8, 0, 1, 2].as_slice()).unwrap();
         assert!(capture.is_empty());
         assert_eq!(capture.notes.len(), 1);
+    }
+
+    #[test]
+    fn a_saved_history_stands_in_where_nothing_was_scraped() {
+        let answer = br#"{"status":"success","data":{"resultType":"matrix","result":[
+            {"metric":{"__name__":"go_goroutines"},"values":[[0,"5"],[15,"20"]]}]}}"#;
+        let mut capture = Capture::default();
+        add(&mut capture, "prometheus.json", answer.as_slice(), &mut 0).unwrap();
+        assert!(
+            capture
+                .metrics
+                .as_ref()
+                .unwrap()
+                .get("go_goroutines")
+                .is_some()
+        );
+
+        let mut scraped = Capture::default();
+        add(
+            &mut scraped,
+            "metrics.prom.txt",
+            b"a_total 3\n".as_slice(),
+            &mut 0,
+        )
+        .unwrap();
+        add(&mut scraped, "prometheus.json", answer.as_slice(), &mut 0).unwrap();
+        assert!(scraped.metrics.unwrap().get("go_goroutines").is_none());
     }
 
     #[test]

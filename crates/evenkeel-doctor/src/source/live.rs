@@ -69,7 +69,7 @@ pub struct Step {
 /// What was taken from a running service, as named files.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
-    /// Name and content of each file, `capture.json` last.
+    /// Name and content of each file.
     pub files: Vec<(String, Vec<u8>)>,
     /// What could not be taken, and why.
     pub notes: Vec<Note>,
@@ -77,6 +77,11 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// Adds what a metrics server answered about the service.
+    pub fn add_history(&mut self, answer: Vec<u8>) {
+        self.files.push(("prometheus.json".to_owned(), answer));
+    }
+
     /// The evidence in it.
     pub fn capture(&self) -> Capture {
         let mut capture = super::file::read_named(

@@ -30,18 +30,19 @@ struct Found {
     values: Vec<(f64, String)>,
 }
 
-/// Asks the server at `base` for every series that `selector` matches, up to `now` in Unix seconds.
+/// Asks the server at `base` for the last half hour, up to `now` in Unix seconds, of every series that
+/// `selector` matches; returns its answer as it is, for [`read_answer`] or for a capture.
 ///
 /// # Errors
 /// The server does not answer, or refuses the selector.
-pub fn query_server(base: &str, selector: &str, now: u64) -> Result<Parsed<Metrics>, FetchError> {
+pub fn query_server(base: &str, selector: &str, now: u64) -> Result<Vec<u8>, FetchError> {
     let url = format!(
         "{}/api/v1/query_range?query={}&start={}&end={now}&step={STEP}",
         base.trim_end_matches('/'),
         encode(selector),
         now.saturating_sub(SPAN)
     );
-    Ok(read_answer(&Client::default().get(&url)?))
+    Client::default().get(&url)
 }
 
 /// Reads the server's answer to a range query.
