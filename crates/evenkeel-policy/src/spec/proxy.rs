@@ -43,7 +43,7 @@ pub struct Proxy {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    expecting = "the settings of `drain`, such as `{ delay: 5s, timeout: 20s }`"
+    expecting = "the settings of `drain`, such as `{ delay: 5s, idle: 500ms }`"
 )]
 pub struct Drain {
     /// How long to go on accepting while `/readyz` already says no, so that load balancers can look away
@@ -51,7 +51,9 @@ pub struct Drain {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<Duration>,
     /// From the closing of the listener to the last answer; what is still running then is cut and
-    /// counted. Default 20s: with the delay it stays under the 30s that Kubernetes grants.
+    /// counted. Default: the longest deadline of a route and 1s, so that nothing is cut inside its
+    /// deadline. Whoever kills the process must wait for `delay` and `timeout` together: Kubernetes waits
+    /// 30s unless `terminationGracePeriodSeconds` says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// How long a connection without a request is kept once the listener is closed, for the request that
