@@ -99,7 +99,7 @@ pub struct Route {
     pub fallbacks: Vec<Fallback>,
 }
 
-/// What is answered when the upstream has no good answer.
+/// What is answered to a `GET`, `HEAD` or `QUERY` when the upstream has no good answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fallback {

@@ -8,6 +8,8 @@
 //! every field the answer says it varies by. A request with an `Authorization` or `Cookie` field
 //! is never answered from memory.
 //!
+//! Substitutes are for questions alone: to an order, a 200 would say that it was carried out.
+//!
 //! Memory is bounded in all and per answer; the answer that was least recently kept goes first.
 
 use crate::config::Fallback;
@@ -239,6 +241,11 @@ impl Capture {
         }
         fits
     }
+}
+
+/// Whether a substitute may answer a request with this method: one that asks, and changes nothing.
+pub(crate) fn may_stand_in(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "QUERY")
 }
 
 /// A fixed answer.

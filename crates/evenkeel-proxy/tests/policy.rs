@@ -463,6 +463,39 @@ fn a_static_answer_stands_in_for_failures_and_never_for_client_errors() {
 }
 
 #[test]
+fn nothing_stands_in_for_the_answer_to_an_order() {
+    let (upstream, _seen) = Upstream::recording(|_| UNAVAILABLE.to_vec());
+    let proxy = Proxy::start(&upstream, with_static);
+    for (method, substituted) in [
+        ("GET", true),
+        ("QUERY", true),
+        ("POST", false),
+        ("PUT", false),
+        ("PATCH", false),
+        ("DELETE", false),
+        ("OPTIONS", false),
+    ] {
+        let response = support::once(proxy.address, request(&format!("{method} /"), "x"));
+        let (status, text) = if substituted {
+            (200, "[]")
+        } else {
+            (503, "down")
+        };
+        assert_eq!(
+            (response.status(), response.text().as_str()),
+            (status, text),
+            "{method}"
+        );
+        let degraded = response.field("x-evenkeel-degraded").is_some();
+        assert_eq!(degraded, substituted, "{method}");
+    }
+    let mut client = Client::connect(proxy.address);
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().status(), 200);
+    assert!((proxy.fate("degraded") - 3.0).abs() < f64::EPSILON);
+}
+
+#[test]
 fn a_static_answer_stands_in_when_time_is_over() {
     let upstream = Upstream::start(|stream| {
         let mut rest = Vec::new();

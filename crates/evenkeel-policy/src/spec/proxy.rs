@@ -108,8 +108,9 @@ pub struct Route {
     /// methods that HTTP calls idempotent are retried, and requests that carry an `Idempotency-Key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotent: Option<bool>,
-    /// What to answer when the upstream has no good answer, labelled as degraded. A list is tried in
-    /// order.
+    /// What to answer a `GET`, `HEAD` or `QUERY` when the upstream has no good answer, labelled as
+    /// degraded. No other method is answered so: it would say that what has failed was done. A list is
+    /// tried in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<OneOrMany<Fallback>>,
 }
@@ -144,7 +145,8 @@ pub struct Match {
 )]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub struct Fallback {
-    /// Always the same answer.
+    /// Always the same answer. With a status of 200 to 299 not on a route that names methods other than
+    /// `GET`, `HEAD` and `QUERY`.
     #[serde(rename = "static", skip_serializing_if = "Option::is_none")]
     pub fixed: Option<StaticAnswer>,
     /// The last good answer to the same request, kept in memory.
