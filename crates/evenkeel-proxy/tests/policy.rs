@@ -555,6 +555,40 @@ fn the_last_good_answer_stands_in_with_its_age_and_a_label() {
 }
 
 #[test]
+fn what_must_be_asked_for_again_does_not_stand_in() {
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = Arc::clone(&down);
+    let (upstream, _seen) = Upstream::recording(move |request| {
+        if is_down.load(SeqCst) {
+            return UNAVAILABLE.to_vec();
+        }
+        let path = request.start_line.split(' ').nth(1).unwrap();
+        let said = path.trim_start_matches('/');
+        format!("HTTP/1.1 200 OK\r\nCache-Control: {said}\r\nContent-Length: 2\r\n\r\nok").into()
+    });
+    let proxy = Proxy::start(&upstream, |config| {
+        config.upstreams[0].policy.retry = None;
+        config.upstreams[0].policy.breaker = None;
+        config.routes[0].fallbacks = vec![Fallback::last_good(Duration::from_secs(60))];
+    });
+    let cases = [
+        ("max-age=1", 200),
+        ("must-revalidate", 503),
+        ("no-cache", 503),
+        ("proxy-revalidate", 503),
+        ("s-maxage=0", 503),
+    ];
+    let ask = |said: &str| support::get(proxy.address, &format!("/{said}")).status();
+    for (said, _) in cases {
+        assert_eq!(ask(said), 200);
+    }
+    down.store(true, SeqCst);
+    for (said, status) in cases {
+        assert_eq!(ask(said), status, "{said}");
+    }
+}
+
+#[test]
 fn what_no_route_takes_is_a_404_of_ours() {
     let (upstream, seen) = Upstream::ok();
     let proxy = Proxy::start(&upstream, |config| {
