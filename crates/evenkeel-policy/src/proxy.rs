@@ -32,7 +32,8 @@ pub struct Config {
 pub struct Drain {
     /// How long to go on accepting while `/readyz` already says no.
     pub delay: Duration,
-    /// From the closing of the listener to the last answer.
+    /// From the closing of the listener to the last answer: no shorter than the longest deadline, or
+    /// requests are cut that are inside theirs.
     pub timeout: Duration,
     /// How long a connection without a request is kept once the listener is closed.
     pub idle: Duration,
@@ -42,7 +43,7 @@ impl Default for Drain {
     fn default() -> Self {
         Self {
             delay: Duration::from_secs(5),
-            timeout: Duration::from_secs(20),
+            timeout: Duration::from_secs(31),
             idle: Duration::from_millis(500),
         }
     }
@@ -98,7 +99,7 @@ pub struct Route {
     pub fallbacks: Vec<Fallback>,
 }
 
-/// What is answered when the upstream has no good answer.
+/// What is answered to a `GET`, `HEAD` or `QUERY` when the upstream has no good answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fallback {

@@ -221,6 +221,31 @@ proxy:
 }
 
 #[test]
+fn a_drain_waits_for_the_longest_deadline_unless_it_is_told_otherwise() {
+    let text = "
+version: 1
+service: shop
+dependencies:
+  quick: { deadline: 1s }
+  slow: { deadline: 40s }
+proxy:
+  upstreams: { quick: { url: http://127.0.0.1:1 }, slow: { url: http://127.0.0.1:2 } }
+  routes:
+    - { upstream: quick }
+    - { upstream: slow, match: { path_prefix: /slow }, deadline: 35s }
+";
+    let timeout = |text: &str| {
+        let loaded = evenkeel_policy::parse("x", text).unwrap();
+        assert!(loaded.warnings.is_empty());
+        loaded.policy.proxy.unwrap().drain.timeout.as_secs()
+    };
+    assert_eq!(timeout(text), 36, "the route's own, and a second");
+    assert_eq!(timeout(&text.replace(", deadline: 35s", "")), 41);
+    let written = text.replace("proxy:\n", "proxy:\n  drain: { timeout: 35s }\n");
+    assert_eq!(timeout(&written), 35);
+}
+
+#[test]
 fn aliases_and_merges_repeat_what_they_name() {
     let text = "
 version: 1

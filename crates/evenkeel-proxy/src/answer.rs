@@ -179,6 +179,9 @@ impl Begun {
 
     /// What to answer in the upstream's place, if the route says so and there is something.
     fn substitute(&self) -> Option<Response<Bytes>> {
+        if !fallback::may_stand_in(self.outgoing.method()) {
+            return None;
+        }
         let proxy = &self.record.client().proxy;
         let fallbacks = &proxy.routes[self.record.route].config.fallbacks;
         fallbacks.iter().find_map(|fallback| match fallback {

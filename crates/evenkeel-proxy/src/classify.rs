@@ -5,6 +5,7 @@
 //! 503 is not. And what is known to have been done: a refused connection did nothing, a 503 from
 //! an application may have been written after the money moved.
 
+use crate::open_files;
 use crate::problem;
 use crate::retry::retry_after;
 use crate::upstream::ExchangeError;
@@ -85,6 +86,11 @@ pub(crate) fn error(error: &ExchangeError, client_failed: bool) -> (Finished, Op
         return (Finished::callers_fault(), None);
     }
     match error {
+        // Our own want of files or ports says nothing of the dependency.
+        ExchangeError::Connect(error) if open_files::is_exhaustion(error) => {
+            let finished = Finished::failed(Class::NotSent).outcome(Outcome::Ignored);
+            (finished, None)
+        }
         ExchangeError::Connect(_) | ExchangeError::ConnectTimeout(_) => {
             (Finished::failed(Class::NotSent), Some(Kind::Connect))
         }

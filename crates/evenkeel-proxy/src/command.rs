@@ -1,6 +1,7 @@
 //! The command line of the proxy, shared by its own binary and by `evenkeel proxy`.
 
 use crate::config::ProxyConfig;
+use crate::open_files;
 use crate::server::{Drained, Server, StopHandle};
 use crate::upstream::Origin;
 use evenkeel_policy::Look;
@@ -44,13 +45,25 @@ pub struct Args {
 /// Runs the proxy until it is told to stop, and answers the exit code. `say` gets what people
 /// should read, line by line.
 pub fn run(args: &Args, say: &dyn Fn(&str)) -> u8 {
-    let config = match resolve(args) {
+    let mut config = match resolve(args) {
         Ok(config) => config,
         Err(message) => {
             say(&message);
             return INVALID;
         }
     };
+    let limit = open_files::raise();
+    let wanted = config.bounds.max_connections;
+    config.bounds.max_connections = open_files::room(limit, wanted);
+    if config.bounds.max_connections < wanted {
+        tracing::warn!(
+            limit,
+            wanted,
+            max_connections = config.bounds.max_connections,
+            "fewer client connections than `max_connections` allows: each needs two open files; \
+             raise the hard limit (`ulimit -Hn`)"
+        );
+    }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = args.threads {
         builder.worker_threads(threads.get());

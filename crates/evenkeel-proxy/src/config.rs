@@ -144,12 +144,15 @@ impl ProxyConfig {
         policy.retry = Some(retry::Config::new(ATTEMPTS));
         policy.breaker = Some(breaker::Config::default());
         policy.bulkhead = Some(bulkhead::Config::new(BULKHEAD));
+        let mut drain = Drain::default();
+        // A second beyond the last deadline, for the last answers to be written and read.
+        drain.timeout = policy.deadline.saturating_add(Duration::from_secs(1));
         ProxyConfig {
             service: "proxy".to_owned(),
             listen: "127.0.0.1:9000".to_owned(),
             admin: Some("127.0.0.1:9901".to_owned()),
             bounds: Bounds::default(),
-            drain: Drain::default(),
+            drain,
             routes: vec![RouteConfig::new("default", 0, policy.deadline)],
             upstreams: vec![UpstreamConfig::new("upstream", origin, policy)],
         }
@@ -327,6 +330,18 @@ mod tests {
                 "[]"
             )]
         );
+    }
+
+    #[test]
+    fn a_drain_waits_for_every_request_that_is_inside_its_deadline() {
+        let alone = ProxyConfig::in_front_of(Origin::parse("http://127.0.0.1:1").unwrap());
+        assert!(alone.drain.timeout > alone.routes[0].deadline);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies/proxy.yaml");
+        let loaded = evenkeel_policy::load(&file).unwrap();
+        let config = ProxyConfig::from_policy(&loaded.policy).unwrap();
+        for route in &config.routes {
+            assert!(config.drain.timeout > route.deadline, "{}", route.name);
+        }
     }
 
     #[test]

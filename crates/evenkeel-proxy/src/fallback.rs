@@ -3,10 +3,12 @@
 //! An old recommendation beats an error page, as long as nobody takes it for a new one: every
 //! substitute says `x-evenkeel-degraded`, and a kept answer says its `Age`. A kept answer is
 //! served to whoever asks next, so what is kept obeys the rules of shared caches (RFC 9111, 3):
-//! the answer to a GET, 200, asked for without credentials, that does not set cookies and does
-//! not say `private` or `no-store`; and it is found again only by a request that agrees in
+//! the answer to a GET, 200, asked for without credentials, that does not set cookies, is not
+//! `private` and may be served without asking again; and it is found again only by a request that agrees in
 //! every field the answer says it varies by. A request with an `Authorization` or `Cookie` field
 //! is never answered from memory.
+//!
+//! Substitutes are for questions alone: to an order, a 200 would say that it was carried out.
 //!
 //! Memory is bounded in all and per answer; the answer that was least recently kept goes first.
 
@@ -241,6 +243,11 @@ impl Capture {
     }
 }
 
+/// Whether a substitute may answer a request with this method: one that asks, and changes nothing.
+pub(crate) fn may_stand_in(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "QUERY")
+}
+
 /// A fixed answer.
 pub(crate) fn fixed(fallback: &Fallback) -> Option<Response<Bytes>> {
     let Fallback::Static {
@@ -261,6 +268,18 @@ pub(crate) fn fixed(fallback: &Fallback) -> Option<Response<Bytes>> {
     Some(response)
 }
 
+/// What forbids a shared cache to keep an answer, or to serve it without asking first, which is what
+/// standing in is. `s-maxage` is among them since it means `proxy-revalidate` too (RFC 9111, 4.2.4
+/// and 5.2.2.10).
+const NOT_FOR_STALE: &[&str] = &[
+    "private",
+    "no-store",
+    "no-cache",
+    "must-revalidate",
+    "proxy-revalidate",
+    "s-maxage",
+];
+
 fn forbids_sharing(headers: &HeaderMap) -> bool {
     let says = |name: &HeaderName, words: &[&str]| {
         headers.get_all(name).iter().any(|value| {
@@ -272,7 +291,7 @@ fn forbids_sharing(headers: &HeaderMap) -> bool {
             })
         })
     };
-    says(&header::CACHE_CONTROL, &["private", "no-store"]) || says(&header::VARY, &["*"])
+    says(&header::CACHE_CONTROL, NOT_FOR_STALE) || says(&header::VARY, &["*"])
 }
 
 fn age_of(headers: &HeaderMap) -> Duration {

@@ -54,6 +54,7 @@ mod gauges;
 mod hygiene;
 mod listener;
 mod metrics;
+mod open_files;
 mod outgoing;
 mod problem;
 mod proxy;

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use evenkeel_proxy::command::{self, Args};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let say = |line: &str| {
         // A reader that went away wants no more.

@@ -474,6 +474,39 @@ fn a_static_answer_stands_in_for_failures_and_never_for_client_errors() {
 }
 
 #[test]
+fn nothing_stands_in_for_the_answer_to_an_order() {
+    let (upstream, _seen) = Upstream::recording(|_| UNAVAILABLE.to_vec());
+    let proxy = Proxy::start(&upstream, with_static);
+    for (method, substituted) in [
+        ("GET", true),
+        ("QUERY", true),
+        ("POST", false),
+        ("PUT", false),
+        ("PATCH", false),
+        ("DELETE", false),
+        ("OPTIONS", false),
+    ] {
+        let response = support::once(proxy.address, request(&format!("{method} /"), "x"));
+        let (status, text) = if substituted {
+            (200, "[]")
+        } else {
+            (503, "down")
+        };
+        assert_eq!(
+            (response.status(), response.text().as_str()),
+            (status, text),
+            "{method}"
+        );
+        let degraded = response.field("x-evenkeel-degraded").is_some();
+        assert_eq!(degraded, substituted, "{method}");
+    }
+    let mut client = Client::connect(proxy.address);
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().status(), 200);
+    assert!((proxy.fate("degraded") - 3.0).abs() < f64::EPSILON);
+}
+
+#[test]
 fn a_static_answer_stands_in_when_time_is_over() {
     let upstream = Upstream::start(|stream| {
         let mut rest = Vec::new();
@@ -530,6 +563,40 @@ fn the_last_good_answer_stands_in_with_its_age_and_a_label() {
         Some("static"),
         "not from memory"
     );
+}
+
+#[test]
+fn what_must_be_asked_for_again_does_not_stand_in() {
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = Arc::clone(&down);
+    let (upstream, _seen) = Upstream::recording(move |request| {
+        if is_down.load(SeqCst) {
+            return UNAVAILABLE.to_vec();
+        }
+        let path = request.start_line.split(' ').nth(1).unwrap();
+        let said = path.trim_start_matches('/');
+        format!("HTTP/1.1 200 OK\r\nCache-Control: {said}\r\nContent-Length: 2\r\n\r\nok").into()
+    });
+    let proxy = Proxy::start(&upstream, |config| {
+        config.upstreams[0].policy.retry = None;
+        config.upstreams[0].policy.breaker = None;
+        config.routes[0].fallbacks = vec![Fallback::last_good(Duration::from_secs(60))];
+    });
+    let cases = [
+        ("max-age=1", 200),
+        ("must-revalidate", 503),
+        ("no-cache", 503),
+        ("proxy-revalidate", 503),
+        ("s-maxage=0", 503),
+    ];
+    let ask = |said: &str| support::get(proxy.address, &format!("/{said}")).status();
+    for (said, _) in cases {
+        assert_eq!(ask(said), 200);
+    }
+    down.store(true, SeqCst);
+    for (said, status) in cases {
+        assert_eq!(ask(said), status, "{said}");
+    }
 }
 
 #[test]

@@ -10,6 +10,13 @@ use crate::spec::{self, Count, Duration};
 /// An older answer is more likely wrong than useful.
 const MAX_AGE: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
+/// The methods that a fallback may stand in for: they ask, and change nothing.
+const READS: &str = "`GET`, `HEAD` and `QUERY`";
+
+fn only_asks(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "QUERY")
+}
+
 /// Every fallback of a route; `methods` are those that it matches, unless something is wrong with them.
 pub(super) fn resolve_all(
     scope: &Scope<'_>,
@@ -44,7 +51,7 @@ fn resolve(
     methods: Option<&Vec<String>>,
 ) -> Option<Fallback> {
     match (&spec.fixed, &spec.last_good) {
-        (Some(fixed), None) => static_answer(&scope.at("static"), fixed),
+        (Some(fixed), None) => static_answer(&scope.at("static"), fixed, methods),
         (None, Some(last_good)) => self::last_good(&scope.at("last_good"), last_good, methods),
         (Some(_), Some(_)) => {
             scope.error(Problem::new(
@@ -67,7 +74,11 @@ fn resolve(
     }
 }
 
-fn static_answer(scope: &Scope<'_>, spec: &spec::StaticAnswer) -> Option<Fallback> {
+fn static_answer(
+    scope: &Scope<'_>,
+    spec: &spec::StaticAnswer,
+    methods: Option<&Vec<String>>,
+) -> Option<Fallback> {
     let status = scope.read("status", spec.status, Count(200)).within(
         200,
         599,
@@ -102,6 +113,21 @@ fn static_answer(scope: &Scope<'_>, spec: &spec::StaticAnswer) -> Option<Fallbac
             format!("an answer with status {status_code} has no body"),
             "HTTP forbids it, and clients would read it as the next answer",
             "remove the body, or write `status: 200`",
+        ));
+    }
+    let methods = methods.map_or(&[][..], Vec::as_slice);
+    let order = methods.iter().find(|method| !only_asks(method));
+    if let Some(order) = order.filter(|_| (200..300).contains(&status_code)) {
+        scope.error(Problem::new(
+            format!("a static answer cannot stand in for {}", ticked(order)),
+            format!("status {status_code} would say that what has failed was done"),
+            format!("give {READS} a route of their own, with the fallback there"),
+        ));
+    } else if !methods.is_empty() && !methods.iter().any(|method| only_asks(method)) {
+        scope.error(Problem::new(
+            "this fallback is never reached",
+            format!("it stands in for {READS}, and this route takes none of them"),
+            "remove the fallback: the upstream's own failure is passed on",
         ));
     }
     let content_type = content_type.value.to_owned();

@@ -10,7 +10,7 @@ use super::{address, named, route};
 use crate::explain::Origin;
 use crate::finding::Problem;
 use crate::name::Name;
-use crate::proxy::{Bounds, Config, Drain, Upstream};
+use crate::proxy::{Bounds, Config, Drain, Route, Upstream};
 use crate::quote::{suggestion, ticked};
 use crate::spec::{self, Count, Duration, OrNone, Size};
 
@@ -19,6 +19,9 @@ const LISTEN: &str = "127.0.0.1:9000";
 
 /// Where the proxy answers about itself by default: on this machine alone.
 const ADMIN: &str = "127.0.0.1:9901";
+
+/// What a drain waits beyond the longest deadline, for the last answers to be written and read.
+const BEYOND_DEADLINE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The least buffer that an HTTP/1 connection works with.
 const LEAST_BUFFER: Size = Size(8 * 1024);
@@ -50,7 +53,6 @@ pub(super) fn resolve(
             "choose another port for `admin`",
         ));
     }
-    let drain = drain(&scope.at("drain"), spec.drain.as_ref());
     let bounds = bounds(&scope.at("bounds"), spec.bounds.as_ref());
 
     let upstreams_scope = scope.at("upstreams");
@@ -71,6 +73,8 @@ pub(super) fn resolve(
 
     let known: Vec<&str> = spec.upstreams.keys().map(String::as_str).collect();
     let routes = route::resolve_all(&scope.at("routes"), spec, &known, &upstreams, dependencies);
+    let longest = longest_deadline(&routes, &upstreams, dependencies);
+    let drain = drain(&scope.at("drain"), spec.drain.as_ref(), longest);
     Some(Config {
         listen: listen?,
         admin,
@@ -93,14 +97,54 @@ fn listener(
         .ok()
 }
 
-fn drain(scope: &Scope<'_>, spec: Option<&spec::Drain>) -> Drain {
+/// The route whose requests may take longest, and how long.
+fn longest_deadline<'r>(
+    routes: &'r [Route],
+    upstreams: &BTreeMap<Name, Upstream>,
+    dependencies: &BTreeMap<Name, policy::Config>,
+) -> Option<(&'r Name, Duration)> {
+    let bounded = routes.iter().filter_map(|route| {
+        let dependency = dependencies.get(&upstreams.get(&route.upstream)?.dependency)?;
+        let own = route.deadline.unwrap_or(dependency.deadline);
+        Some((&route.name, Duration(own.min(dependency.deadline))))
+    });
+    bounded.max_by_key(|(_, deadline)| deadline.0)
+}
+
+fn drain(
+    scope: &Scope<'_>,
+    spec: Option<&spec::Drain>,
+    longest: Option<(&Name, Duration)>,
+) -> Drain {
     let absent = spec::Drain::default();
     let spec = spec.unwrap_or(&absent);
     let mut drain = Drain::default();
     drain.delay = scope.read("delay", spec.delay, Duration(drain.delay)).get();
+    let (usual, origin) = match longest {
+        Some((_, deadline)) => (
+            Duration(deadline.0.saturating_add(BEYOND_DEADLINE)),
+            Origin::Default(Some("the longest deadline of a route and 1s")),
+        ),
+        None => (Duration(drain.timeout), Origin::Default(None)),
+    };
     let timeout = scope
-        .read("timeout", spec.timeout, Duration(drain.timeout))
+        .read_or("timeout", spec.timeout, usual, origin)
         .positive("requests under way would be cut at once");
+    if let Some((route, deadline)) = longest
+        && timeout.written
+        && timeout.sound
+        && timeout.value < deadline
+    {
+        timeout.scope.warning(Problem::new(
+            "the drain cuts requests that are inside their deadline",
+            format!(
+                "{} < {deadline}, the deadline of the route {}",
+                timeout.value,
+                ticked(route.as_str())
+            ),
+            format!("write at least `{usual}`, leave it out, or tighten the deadline"),
+        ));
+    }
     let idle = scope.read("idle", spec.idle, Duration(drain.idle));
     if idle.written && timeout.sound && idle.value > timeout.value {
         idle.scope.error(Problem::new(

@@ -43,7 +43,7 @@ pub struct Proxy {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    expecting = "the settings of `drain`, such as `{ delay: 5s, timeout: 20s }`"
+    expecting = "the settings of `drain`, such as `{ delay: 5s, idle: 500ms }`"
 )]
 pub struct Drain {
     /// How long to go on accepting while `/readyz` already says no, so that load balancers can look away
@@ -51,7 +51,9 @@ pub struct Drain {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<Duration>,
     /// From the closing of the listener to the last answer; what is still running then is cut and
-    /// counted. Default 20s: with the delay it stays under the 30s that Kubernetes grants.
+    /// counted. Default: the longest deadline of a route and 1s, so that nothing is cut inside its
+    /// deadline. Whoever kills the process must wait for `delay` and `timeout` together: Kubernetes waits
+    /// 30s unless `terminationGracePeriodSeconds` says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// How long a connection without a request is kept once the listener is closed, for the request that
@@ -106,8 +108,9 @@ pub struct Route {
     /// methods that HTTP calls idempotent are retried, and requests that carry an `Idempotency-Key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotent: Option<bool>,
-    /// What to answer when the upstream has no good answer, labelled as degraded. A list is tried in
-    /// order.
+    /// What to answer a `GET`, `HEAD` or `QUERY` when the upstream has no good answer, labelled as
+    /// degraded. No other method is answered so: it would say that what has failed was done. A list is
+    /// tried in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<OneOrMany<Fallback>>,
 }
@@ -142,7 +145,8 @@ pub struct Match {
 )]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub struct Fallback {
-    /// Always the same answer.
+    /// Always the same answer. With a status of 200 to 299 not on a route that names methods other than
+    /// `GET`, `HEAD` and `QUERY`.
     #[serde(rename = "static", skip_serializing_if = "Option::is_none")]
     pub fixed: Option<StaticAnswer>,
     /// The last good answer to the same request, kept in memory.

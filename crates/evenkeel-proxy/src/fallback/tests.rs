@@ -86,6 +86,10 @@ fn what_is_somebodys_own_is_neither_kept_nor_served() {
         &[("set-cookie", "a=b")][..],
         &[("cache-control", "max-age=5, Private")],
         &[("cache-control", "no-store")],
+        &[("cache-control", "max-age=60, must-revalidate")],
+        &[("cache-control", "no-cache")],
+        &[("cache-control", "proxy-revalidate")],
+        &[("cache-control", "max-age=60, s-maxage=0")],
         &[("vary", "*")],
         &[("content-range", "bytes 0-1/2")],
     ] {

@@ -7,29 +7,51 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
+    /// What it said before it listened.
+    pub(crate) before: String,
     pub(crate) stderr: BufReader<ChildStderr>,
 }
 
 impl Process {
     /// Starts it and reads where it listens.
     pub(crate) fn start(arguments: &[&str]) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel-proxy"))
+        Process::spawn(
+            Command::new(env!("CARGO_BIN_EXE_evenkeel-proxy")),
+            arguments,
+        )
+    }
+
+    /// The same, under what the shell's `ulimit` is told.
+    pub(crate) fn start_limited(limit: &str, arguments: &[&str]) -> Process {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_evenkeel-proxy"));
+        Process::spawn(shell, arguments)
+    }
+
+    fn spawn(mut command: Command, arguments: &[&str]) -> Process {
+        let mut child = command
             .args(arguments)
             .args(["--listen", "127.0.0.1:0"])
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        let address = line
-            .split_once("listening on http://")
-            .and_then(|(_, rest)| rest.split([',', ' ', '\n']).next())
-            .and_then(|address| address.parse().ok())
-            .unwrap_or_else(|| panic!("no address in {line:?}"));
+        let mut before = String::new();
+        let address = loop {
+            let mut line = String::new();
+            let read = stderr.read_line(&mut line).unwrap();
+            assert!(read > 0, "no address in {before:?}");
+            match line.split_once("listening on http://") {
+                Some((_, rest)) => break rest.split([',', ' ', '\n']).next().unwrap().to_owned(),
+                None => before.push_str(&line),
+            }
+        };
         Process {
             child,
-            address,
+            address: address.parse().unwrap(),
+            before,
             stderr,
         }
     }
