@@ -216,6 +216,68 @@ fn wrong_use_names_the_mistake_exits_with_2_and_starts_nothing() {
 }
 
 #[test]
+fn a_page_that_cannot_be_written_is_told_before_the_first_run() {
+    let _machine = shared();
+    // Longer than any file system's names: nobody can write it, not even root.
+    let name = format!("{}.html", "long".repeat(100));
+    let mut drill = Drill::start(&["--output", &name]);
+    let said = drill.rest();
+    assert!(said.contains(&format!("cannot write {name}: ")), "{said}");
+    assert!(!said.contains("run 1 of 2"), "{said}");
+    let (exit, stdout, folder, temporary) = drill.end();
+    assert_eq!((exit, stdout.as_str()), (Some(3), ""));
+    assert!(is_empty(folder.path()) && is_empty(temporary.path()));
+}
+
+#[test]
+fn a_page_that_turns_out_too_large_for_the_disk_takes_no_other_report_with_it() {
+    let _machine = shared();
+    for (json, word) in [
+        (&[][..], "PARTIAL"),
+        (&["--json"][..], "\"complete\": false"),
+    ] {
+        // This device takes nothing: it is always full.
+        let arguments = [&["--output", "/dev/full"], json].concat();
+        let mut drill = Drill::start(&arguments);
+        drill.until("warm-up");
+        kill_process(drill.pid(), Signal::TERM).unwrap();
+        let said = drill.rest();
+        assert!(said.contains("error: cannot write /dev/full: "), "{said}");
+        let (exit, stdout, folder, _) = drill.end();
+        assert!(stdout.contains(word), "{stdout}");
+        assert!(!stdout.contains("report: ") && !said.contains("report: "));
+        assert_eq!(exit, Some(143), "the way it ended is known all the same");
+        assert!(is_empty(folder.path()));
+    }
+}
+
+#[test]
+fn the_page_of_the_last_drill_stays_until_there_is_another() {
+    let _machine = shared();
+    let mut drill = Drill::start(&["--duration", "20s"]);
+    let page = drill.folder.path().join("drill-cascade.html");
+    drill.until("run 1 of 2");
+    assert!(!page.exists(), "nothing is left of having looked");
+    std::fs::write(&page, "the last").unwrap();
+    kill_process(drill.pid(), Signal::KILL).unwrap();
+    let (_, _, folder, _) = drill.end();
+
+    let mut next = Command::new(cargo_bin("evenkeel"))
+        .args(["drill", "cascade"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(next.stderr.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), "the last");
+    next.kill().unwrap();
+    next.wait().unwrap();
+}
+
+#[test]
 fn help_names_the_stories_and_the_exit_codes() {
     let help = |arguments: &[&str]| {
         let output = Command::new(cargo_bin("evenkeel"))
