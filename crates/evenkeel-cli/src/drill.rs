@@ -30,7 +30,7 @@ enum Story {
 /// One slow dependency takes a product page down, then the same page behind evenkeel rides it out.
 ///
 /// Two runs on real sockets, one after the other, about a minute in all. Exit code 1 if a
-/// threshold fails, and also if the unprotected page does not collapse.
+/// threshold fails or cannot be judged, and also if the unprotected page does not collapse.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,7 +38,7 @@ Examples:
   evenkeel drill cascade --rate 200 --seed 7 --output cascade.html
   evenkeel drill cascade --json > cascade.json")]
 struct Cascade {
-    /// Length of both runs together, 20s to 20m; below 50s recovery cannot be judged.
+    /// Length of both runs together, 20s to 20m; below 66s a late recovery cannot be judged.
     #[arg(long, value_name = "TIME", default_value = "58s", value_parser = duration)]
     duration: Duration,
     /// Pages asked for per second.

@@ -39,7 +39,7 @@ use std::time::Duration;
 pub use event::Event;
 pub use judge::{Threshold, Verdict};
 pub use outcome::{Moment, Outcome, PhaseSummary, Run, SCHEMA_VERSION, SlowCalls, Story};
-pub use phases::{LONGEST, Phase, Phases, SHORTEST};
+pub use phases::{JUDGES_RECOVERY, LONGEST, Phase, Phases, SHORTEST};
 pub use progress::Progress;
 pub use proxy::Breaker;
 pub use recovery::Recovery;
