@@ -149,7 +149,7 @@ fn is_empty(folder: &Path) -> bool {
 }
 
 #[test]
-fn a_drill_that_is_killed_leaves_no_process_behind() {
+fn a_drill_that_is_killed_leaves_no_process_and_no_file_behind() {
     let _machine = shared();
     let mut drill = Drill::start(&["--duration", "20s"]);
     drill.until("run 2 of 2");
@@ -160,9 +160,12 @@ fn a_drill_that_is_killed_leaves_no_process_behind() {
         6,
         "three dependencies, the proxy, its keeper, and the page"
     );
+    assert!(!is_empty(drill.temporary.path()), "the proxy's policy file");
     kill_process(drill.pid(), Signal::KILL).unwrap();
     all_end(&processes);
-    drill.end();
+    let (_, _, folder, temporary) = drill.end();
+    assert!(is_empty(temporary.path()), "temporary files are left");
+    assert!(is_empty(folder.path()), "a page without content is left");
 }
 
 #[test]

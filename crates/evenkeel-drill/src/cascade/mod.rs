@@ -138,8 +138,7 @@ impl Side {
 /// If something the drill needs is missing, or one of its processes fails. Then nothing is judged.
 ///
 /// # Cancel safety
-/// Dropping the future cuts the lifelines of all processes, which end themselves, and removes the
-/// temporary files.
+/// Dropping the future cuts the lifelines of all processes, which end themselves and leave no file.
 pub async fn run(
     settings: &Settings,
     progress: &mut (dyn FnMut(&Progress) + Send),
