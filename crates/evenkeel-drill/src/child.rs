@@ -60,10 +60,11 @@ impl Process {
     /// Starts a process and leaves it to itself.
     pub(crate) fn start(start: Start<'_>) -> Result<Self, DrillError> {
         let doing = || format!("starting {}", start.name);
-        let log = tempfile::tempfile().map_err(DrillError::io(format!(
-            "making a temporary file for the log of {}",
-            start.name
-        )))?;
+        let log = tempfile::tempfile().map_err(|error| DrillError::Precondition {
+            reason: format!(
+                "no temporary file can be made: {error}; set TMPDIR to a folder that can be written"
+            ),
+        })?;
         let stderr = log.try_clone().map_err(DrillError::io(doing()))?;
         let mut process = Command::new(start.program)
             .args(start.arguments)
