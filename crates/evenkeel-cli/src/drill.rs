@@ -1,7 +1,8 @@
 //! `evenkeel drill`: breaks a dependency on purpose and judges what came of it.
 
 use std::error::Error;
-use std::io::Write as _;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
 use std::num::{IntErrorKind, ParseIntError};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -29,7 +30,7 @@ enum Story {
 /// One slow dependency takes a product page down, then the same page behind evenkeel rides it out.
 ///
 /// Two runs on real sockets, one after the other, about a minute in all. Exit code 1 if a
-/// threshold fails, and also if the unprotected page does not collapse.
+/// threshold fails or cannot be judged, and also if the unprotected page does not collapse.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +38,7 @@ Examples:
   evenkeel drill cascade --rate 200 --seed 7 --output cascade.html
   evenkeel drill cascade --json > cascade.json")]
 struct Cascade {
-    /// Length of both runs together, 20s to 20m; below 50s recovery cannot be judged.
+    /// Length of both runs together, 20s to 20m; below 66s a late recovery cannot be judged.
     #[arg(long, value_name = "TIME", default_value = "58s", value_parser = duration)]
     duration: Duration,
     /// Pages asked for per second.
@@ -121,15 +122,15 @@ async fn hold(cascade: &Cascade) -> Result<Exit, Failure> {
     };
     let mut progress = |what: &Progress| say(&what.to_string());
     let outcome = cascade::run(&settings, &mut progress, stop).await?;
-    report(cascade, &outcome)?;
     let caught = caught
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(match caught {
+    let verdict = match caught {
         Some(exit) if !outcome.complete => exit,
         _ if outcome.passed => Exit::Ok,
         _ => Exit::Failed,
-    })
+    };
+    Ok(report(cascade, &outcome, verdict))
 }
 
 /// Resolves when the drill is asked to end, with the exit code that stands for how. Who asks a
@@ -168,51 +169,94 @@ fn end_at_once(exit: Exit) {
     std::process::exit(exit.code().into());
 }
 
-fn report(cascade: &Cascade, outcome: &Outcome) -> Result<(), Failure> {
-    let place = cascade.output.display().to_string();
+/// Tells what came of the drill, in every way asked for. A way that is barred takes no other with
+/// it: a minute's work is not thrown away for a full disk.
+fn report(cascade: &Cascade, outcome: &Outcome, verdict: Exit) -> Exit {
+    let page = write_page(&cascade.output, outcome);
+    let text = write_text(cascade, outcome, page.is_ok());
+    let mut exit = verdict;
+    for failure in [page, text].into_iter().filter_map(Result::err) {
+        say(&format!("error: {}", failure.text));
+        exit = exit_without(exit, failure.exit);
+    }
+    exit
+}
+
+/// How to exit when a report is missing: the verdict is known all the same, and worth more than how
+/// it was told, unless it is that there is nothing to object to.
+fn exit_without(verdict: Exit, missing: Exit) -> Exit {
+    match verdict {
+        Exit::Ok => missing,
+        known => known,
+    }
+}
+
+fn write_page(output: &Path, outcome: &Outcome) -> Result<(), Failure> {
     let html = outcome.html()?;
-    std::fs::write(&cascade.output, html).map_err(|error| {
-        Failure::new(Exit::Precondition, &format!("cannot write {place}"), &error)
-    })?;
-    let text = if cascade.json {
+    std::fs::write(output, html).map_err(|error| cannot_write(output, &error))
+}
+
+fn write_text(cascade: &Cascade, outcome: &Outcome, page_written: bool) -> Result<(), Failure> {
+    let mut text = if cascade.json {
         serde_json::to_string_pretty(outcome)
             .map_err(|error| Failure::new(Exit::Internal, "cannot write JSON", &error))?
     } else {
-        format!("{outcome}\nreport: {place}")
+        outcome.to_string()
     };
-    if cascade.json {
-        say(&format!("report: {place}"));
+    if page_written {
+        let place = format!("report: {}", cascade.output.display());
+        if cascade.json {
+            say(&place);
+        } else {
+            text.push_str(&format!("\n{place}"));
+        }
     }
-    // A reader that went away wants no more.
-    let _ = writeln!(anstream::stdout(), "{text}");
-    Ok(())
+    match writeln!(anstream::stdout(), "{text}") {
+        // A reader that went away wants no more.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(cannot_write(Path::new("standard output"), &error))
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Finds out before a minute's work whether its report can be written.
+fn cannot_write(output: &Path, error: &std::io::Error) -> Failure {
+    let doing = format!("cannot write {}", output.display());
+    Failure::new(Exit::Precondition, &doing, error)
+}
+
+/// Finds out before a minute's work whether its page can be written, and leaves everything as it
+/// was: what the last drill left there stays until there is something to put in its place.
 fn writable(output: &Path) -> Result<(), Failure> {
+    let wrong = |what: String| Failure {
+        exit: Exit::Usage,
+        text: format!("--output {}: {what}", output.display()),
+    };
     let folder = output
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    if folder.is_dir() && !output.is_dir() {
-        return Ok(());
+    if output.is_dir() {
+        return Err(wrong("this is a folder; name a file in it".to_owned()));
     }
-    let text = if output.is_dir() {
-        format!(
-            "--output {}: this is a folder; name a file in it",
-            output.display()
-        )
-    } else {
-        format!(
-            "--output {}: there is no folder {}",
-            output.display(),
-            folder.display()
-        )
+    if !folder.is_dir() {
+        return Err(wrong(format!("there is no folder {}", folder.display())));
+    }
+    let opened = match std::fs::metadata(output) {
+        Ok(there) if there.is_file() => OpenOptions::new().write(true).open(output).map(drop),
+        // To open a pipe or a device does something by itself.
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let new = OpenOptions::new().write(true).create_new(true).open(output);
+            new.and_then(|_| std::fs::remove_file(output))
+        }
+        Err(error) => Err(error),
     };
-    Err(Failure {
-        exit: Exit::Usage,
-        text,
-    })
+    match opened {
+        // Another drill looked at the same moment, or this is a link to a file still to be made.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        opened => opened.map_err(|error| cannot_write(output, &error)),
+    }
 }
 
 fn say(line: &str) {
@@ -239,4 +283,18 @@ fn duration(text: &str) -> Result<Duration, String> {
         .map(Duration::from_secs)
         .filter(|time| (cascade::SHORTEST..=cascade::LONGEST).contains(time))
         .ok_or_else(out_of_bounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_page_changes_the_exit_of_a_drill_that_passed_and_of_no_other() {
+        let missing = Exit::Precondition;
+        assert_eq!(exit_without(Exit::Ok, missing), Exit::Precondition);
+        for known in [Exit::Failed, Exit::Interrupted, Exit::Terminated] {
+            assert_eq!(exit_without(known, missing), known);
+        }
+    }
 }

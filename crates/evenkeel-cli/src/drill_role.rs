@@ -54,6 +54,9 @@ enum Role {
     },
     /// Starts a program and ends it with the drill.
     Keeper {
+        /// What is in the file the program is told of by `--config`.
+        #[arg(long)]
+        config: String,
         /// The program and its arguments.
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
@@ -103,9 +106,12 @@ pub(crate) fn run(verb: DrillRole) -> Exit {
                 };
                 dependency::run(dependency, announce).await.map(|()| None)
             }
-            Role::Keeper { mut command } => {
+            Role::Keeper {
+                config,
+                mut command,
+            } => {
                 let program = command.remove(0);
-                keeper::run(program, command).await
+                keeper::run(&config, program, command).await
             }
         }
     });

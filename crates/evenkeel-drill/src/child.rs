@@ -4,12 +4,16 @@
 //! standard input. Whatever ends the drill, an orderly end, a panic or the kill signal nobody can
 //! catch, closes the pipe, and the child ends itself on the end of file. Nothing has to be
 //! remembered, searched for or killed by name.
+//!
+//! For the same reason what a child writes goes to a file without a name: the system removes it
+//! with the last process that holds it.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -40,8 +44,6 @@ pub(crate) struct Start<'a> {
     pub(crate) program: &'a Path,
     /// Its arguments.
     pub(crate) arguments: Vec<OsString>,
-    /// Where its standard error goes.
-    pub(crate) log_folder: &'a Path,
 }
 
 /// A running process of the drill. Dropping it cuts its lifeline and waits for nothing.
@@ -50,15 +52,20 @@ pub(crate) struct Process {
     name: String,
     process: Child,
     lifeline: Option<ChildStdin>,
-    log: PathBuf,
+    // What it writes to its standard error.
+    log: File,
 }
 
 impl Process {
     /// Starts a process and leaves it to itself.
     pub(crate) fn start(start: Start<'_>) -> Result<Self, DrillError> {
-        let log = start.log_folder.join(format!("{}.log", start.name));
         let doing = || format!("starting {}", start.name);
-        let stderr = File::create(&log).map_err(DrillError::io(doing()))?;
+        let log = tempfile::tempfile().map_err(|error| DrillError::Precondition {
+            reason: format!(
+                "no temporary file can be made: {error}; set TMPDIR to a folder that can be written"
+            ),
+        })?;
+        let stderr = log.try_clone().map_err(DrillError::io(doing()))?;
         let mut process = Command::new(start.program)
             .args(start.arguments)
             .stdin(Stdio::piped())
@@ -139,8 +146,14 @@ impl Process {
 
     /// What the process wrote to its standard error until now.
     pub(crate) fn log(&self) -> String {
-        // A log that cannot be read is a poorer explanation and no other error.
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        // Read by position: the child writes at the one the two handles share. A log that cannot be
+        // read is a poorer explanation and no other error.
+        let mut log = Vec::new();
+        let mut part = [0; 4096];
+        while let Ok(read @ 1..) = self.log.read_at(&mut part, log.len() as u64) {
+            log.extend_from_slice(&part[..read]);
+        }
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// The error that this process did `reason`, with the last it wrote.

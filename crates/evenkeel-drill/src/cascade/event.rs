@@ -146,6 +146,6 @@ fn pages(story: &Story, run: &Run, push: &mut impl FnMut(f64, String)) {
                 format!("{what} are back until the end of the run"),
             );
         }
-        Recovery::NotSeen => {}
+        Recovery::NotSeen { .. } => {}
     }
 }

@@ -140,7 +140,7 @@ fn recovery(run: &Run) -> String {
     match run.recovery {
         Recovery::Recovered { seconds } => format!("{seconds} s"),
         Recovery::NotJudged { seconds, held } => format!("{seconds} s, held {held} s"),
-        Recovery::NotSeen => "not seen".to_owned(),
+        Recovery::NotSeen { watched } => format!("not within {watched} s"),
     }
 }
 

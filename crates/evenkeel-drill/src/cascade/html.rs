@@ -20,7 +20,8 @@ struct Report<'a> {
     style: &'static str,
     version: &'static str,
     outcome: &'a Outcome,
-    failed: usize,
+    verdict: Option<Verdict>,
+    not_held: usize,
     doubt: Option<&'static str>,
     slow_s: String,
     carries: String,
@@ -66,7 +67,7 @@ impl Outcome {
             .map_err(fail)?;
         let template = templates.get_template("report.html").map_err(fail)?;
         let axes = Axes::of(self);
-        let failed = self
+        let not_held = self
             .thresholds
             .iter()
             .filter(|one| one.verdict != Verdict::Pass)
@@ -75,7 +76,8 @@ impl Outcome {
             style: STYLE,
             version: env!("CARGO_PKG_VERSION"),
             outcome: self,
-            failed,
+            verdict: self.verdict(),
+            not_held,
             doubt: self.doubt(),
             slow_s: format!("{:.1}", super::SLOW.as_secs_f64()),
             carries: format!("{:.1}", self.story.pool_carries_while_slow),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::figures::{latency, percent};
 use super::outcome::{PhaseSummary, Run};
-use super::{Phase, Recovery, Side};
+use super::{JUDGES_RECOVERY, Phase, Recovery, Side};
 use crate::load::PACE_LIMIT;
 
 /// Protected: the least share of useful pages during the fault.
@@ -174,19 +174,25 @@ fn stays_fast(run: &Run) -> Threshold {
 }
 
 fn recovers(run: &Run) -> Threshold {
-    let (measured, verdict) = match run.recovery {
-        Recovery::Recovered { seconds } => (
-            format!("{seconds} s"),
-            Verdict::of(seconds <= RECOVERY_SECONDS),
-        ),
-        Recovery::NotJudged { seconds, held } => (
-            format!(
-                "back after {seconds} s, held for {held} s until the run ended; ten seconds are \
-                 asked for: choose a longer --duration"
-            ),
-            Verdict::NotJudged,
-        ),
-        Recovery::NotSeen => ("not back at the end of the run".to_owned(), Verdict::Fail),
+    let mut measured = match run.recovery {
+        Recovery::Recovered { seconds } => format!("{seconds} s"),
+        Recovery::NotJudged { seconds, held } => {
+            format!("back after {seconds} s, for the {held} s until the run ended")
+        }
+        Recovery::NotSeen { watched } => format!("not back in the {watched} s watched"),
+    };
+    // What was seen decides as soon as no continuation could change it: too late is too late, even
+    // where the run ended before the page was back.
+    let verdict = match (run.recovery, run.recovery.earliest()) {
+        (_, earliest) if earliest > RECOVERY_SECONDS => Verdict::Fail,
+        (Recovery::Recovered { .. }, _) => Verdict::Pass,
+        _ => {
+            measured.push_str(&format!(
+                ": too short to tell, which takes --duration {}s",
+                JUDGES_RECOVERY.as_secs()
+            ));
+            Verdict::NotJudged
+        }
     };
     Threshold {
         name: "protected_recovery",

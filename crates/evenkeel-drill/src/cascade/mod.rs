@@ -39,7 +39,7 @@ use std::time::Duration;
 pub use event::Event;
 pub use judge::{Threshold, Verdict};
 pub use outcome::{Moment, Outcome, PhaseSummary, Run, SCHEMA_VERSION, SlowCalls, Story};
-pub use phases::{LONGEST, Phase, Phases, SHORTEST};
+pub use phases::{JUDGES_RECOVERY, LONGEST, Phase, Phases, SHORTEST};
 pub use progress::Progress;
 pub use proxy::Breaker;
 pub use recovery::Recovery;
@@ -138,8 +138,7 @@ impl Side {
 /// If something the drill needs is missing, or one of its processes fails. Then nothing is judged.
 ///
 /// # Cancel safety
-/// Dropping the future cuts the lifelines of all processes, which end themselves, and removes the
-/// temporary files.
+/// Dropping the future cuts the lifelines of all processes, which end themselves and leave no file.
 pub async fn run(
     settings: &Settings,
     progress: &mut (dyn FnMut(&Progress) + Send),

@@ -214,7 +214,7 @@ impl Run {
             complete: false,
             phases: Vec::new(),
             seconds: Vec::new(),
-            recovery: Recovery::NotSeen,
+            recovery: Recovery::NotSeen { watched: 0 },
             slow_calls: None,
             pace: Record::new(&[], GOOD_WITHIN).pace(),
             injected_at_s: None,
@@ -276,6 +276,17 @@ impl Outcome {
             runs,
             thresholds,
         }
+    }
+
+    /// The judgement in one word: failed if a threshold failed, and not judged if none did and one
+    /// could not be judged. Nothing if the drill is not complete.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        let of = |verdict| self.thresholds.iter().any(|one| one.verdict == verdict);
+        let worst = [Verdict::Fail, Verdict::NotJudged]
+            .into_iter()
+            .find(|one| of(*one));
+        self.complete.then_some(worst.unwrap_or(Verdict::Pass))
     }
 
     /// The run of one side, if it was begun.

@@ -12,6 +12,10 @@ pub const SHORTEST: Duration = Duration::from_secs(20);
 /// The longest. A drill is an exercise, not a soak test.
 pub const LONGEST: Duration = Duration::from_secs(1200);
 
+/// From this length on every recovery can be judged: ten seconds to come back, and ten to hold.
+/// A shorter drill can judge one that comes the sooner.
+pub const JUDGES_RECOVERY: Duration = Duration::from_secs(66);
+
 /// A part of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -150,6 +154,15 @@ mod tests {
             }
         );
         assert!(2 * phases.total() < 60);
+    }
+
+    #[test]
+    fn twenty_seconds_follow_the_repair_where_every_recovery_can_be_judged_and_not_before() {
+        for seconds in 0..2000 {
+            let length = Duration::from_secs(seconds);
+            let judges = Phases::of(length).after >= 20;
+            assert_eq!(judges, length >= JUDGES_RECOVERY, "{seconds} s");
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(super) async fn run(
     };
     // Whatever failed, a process that ended on its own is the better explanation.
     let trouble = stage.still_runs();
-    stage.close().await?;
+    stage.close().await;
     let complete = match played {
         None => false,
         Some(Ok(())) => true,

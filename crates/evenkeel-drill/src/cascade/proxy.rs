@@ -110,25 +110,17 @@ impl Proxy {
     /// Starts the proxy in front of the dependencies and waits until it is ready.
     pub(super) async fn start(
         program: &Path,
-        folder: &Path,
         dependencies: &Addresses,
         control: &Control,
     ) -> Result<Self, DrillError> {
         let policy = policy(dependencies);
-        let file = folder.join("policy.yaml");
-        std::fs::write(&file, &policy).map_err(DrillError::io("writing the policy file"))?;
-        let mut arguments: Vec<OsString> = vec!["drill-role".into(), "keeper".into(), "--".into()];
-        arguments.extend([
-            program.into(),
-            "proxy".into(),
-            "--config".into(),
-            file.into(),
-        ]);
+        let mut arguments: Vec<OsString> = vec!["drill-role".into(), "keeper".into()];
+        arguments.extend(["--config".into(), policy.clone().into(), "--".into()]);
+        arguments.extend([program.into(), "proxy".into()]);
         let start = Start {
             name: "proxy",
             program,
             arguments,
-            log_folder: folder,
         };
         let mut process = Process::start(start)?;
         let starting = async {

@@ -34,7 +34,10 @@ pub enum Recovery {
         held: u32,
     },
     /// At the end of the run it was not back.
-    NotSeen,
+    NotSeen {
+        /// How many seconds of the run came after the repair.
+        watched: u32,
+    },
 }
 
 impl Recovery {
@@ -62,11 +65,21 @@ impl Recovery {
         }
         let held = back.iter().rev().take_while(|back| **back).count();
         if held == 0 {
-            return Self::NotSeen;
+            let watched = whole(back.len());
+            return Self::NotSeen { watched };
         }
         Self::NotJudged {
             seconds: whole(back.len() - held),
             held: whole(held),
+        }
+    }
+
+    /// The first second after the repair from which ten good ones were seen or may yet have come
+    /// after the end of the run: with what was seen, it cannot have been earlier.
+    pub(super) fn earliest(self) -> u32 {
+        match self {
+            Self::Recovered { seconds } | Self::NotJudged { seconds, .. } => seconds,
+            Self::NotSeen { watched } => watched,
         }
     }
 }
@@ -97,7 +110,7 @@ mod tests {
     #[test]
     fn ninety_five_percent_is_enough_and_less_is_not() {
         assert_eq!(recovery(0, &[95; 10]), Recovery::Recovered { seconds: 0 });
-        assert_eq!(recovery(0, &[94; 10]), Recovery::NotSeen);
+        assert_eq!(recovery(0, &[94; 10]), Recovery::NotSeen { watched: 10 });
     }
 
     #[test]
@@ -114,12 +127,33 @@ mod tests {
 
     #[test]
     fn a_good_fault_does_not_count_as_recovery_before_the_repair() {
-        assert_eq!(recovery(100, &[0; 12]), Recovery::NotSeen);
+        assert_eq!(recovery(100, &[0; 12]), Recovery::NotSeen { watched: 12 });
     }
 
     #[test]
     fn without_goodput_before_the_fault_there_is_nothing_to_come_back_to() {
-        assert_eq!(Recovery::of(&[0; 20], 0..4, 7), Recovery::NotSeen);
-        assert_eq!(Recovery::of(&[], 0..4, 7), Recovery::NotSeen);
+        let watched = 13;
+        assert_eq!(
+            Recovery::of(&[0; 20], 0..4, 7),
+            Recovery::NotSeen { watched }
+        );
+        assert_eq!(Recovery::of(&[], 0..4, 7), Recovery::NotSeen { watched: 0 });
+    }
+
+    #[test]
+    fn no_continuation_of_a_run_recovers_before_its_earliest_and_one_does_just_then() {
+        // Every run of up to twelve seconds after the repair.
+        for length in 0..=12 {
+            for bits in 0..1_u32 << length {
+                let seen: Vec<u64> = (0..length)
+                    .map(|at| u64::from(bits >> at & 1) * 100)
+                    .collect();
+                let earliest = recovery(0, &seen).earliest();
+                // The kindest continuation: good for ever.
+                let continued = [seen, vec![100; 10]].concat();
+                let seconds = earliest;
+                assert_eq!(recovery(0, &continued), Recovery::Recovered { seconds });
+            }
+        }
     }
 }

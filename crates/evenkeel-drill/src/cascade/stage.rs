@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use http::Method;
-use tempfile::TempDir;
 
 use super::proxy::{Breaker, Proxy};
 use super::{MEDIAN, PAGE_TIMEOUT, POOL, SIGMA, SLOW, Settings, Side};
@@ -32,20 +31,16 @@ pub(super) struct Stage {
     page: Process,
     pub(super) page_address: SocketAddr,
     control: Control,
-    // Last, so that it is removed after everything that writes into it was told to end.
-    folder: TempDir,
 }
 
 impl Stage {
     /// Starts every process of `side` and waits until all of them listen.
     pub(super) async fn open(settings: &Settings, side: Side) -> Result<Self, DrillError> {
-        let folder = tempfile::Builder::new().prefix("evenkeel-drill-").tempdir();
-        let folder = folder.map_err(DrillError::io("making a temporary folder"))?;
         let program = settings.program.as_path();
         let control = Control::new();
         let mut dependencies = Vec::new();
         for name in ["inventory", "pricing", "recommendations"] {
-            let start = dependency(program, folder.path(), name, settings.seed);
+            let start = dependency(program, name, settings.seed);
             dependencies.push(Process::start(start)?);
         }
         let [inventory, pricing, recommendations] = dependencies.as_mut_slice() else {
@@ -58,9 +53,7 @@ impl Stage {
         };
         let proxy = match side {
             Side::Unprotected => None,
-            Side::Protected => {
-                Some(Proxy::start(program, folder.path(), &addresses, &control).await?)
-            }
+            Side::Protected => Some(Proxy::start(program, &addresses, &control).await?),
         };
         // The only difference between the two runs.
         let bases = match &proxy {
@@ -71,7 +64,7 @@ impl Stage {
                 recommendations: proxy.listen,
             },
         };
-        let mut page = Process::start(page(program, folder.path(), &bases))?;
+        let mut page = Process::start(page(program, &bases))?;
         let page_address = page.address().await?;
         Ok(Self {
             dependencies,
@@ -80,7 +73,6 @@ impl Stage {
             page,
             page_address,
             control,
-            folder,
         })
     }
 
@@ -136,8 +128,8 @@ impl Stage {
         self.page.still_runs()
     }
 
-    /// Ends every process and removes the temporary files.
-    pub(super) async fn close(mut self) -> Result<(), DrillError> {
+    /// Ends every process.
+    pub(super) async fn close(mut self) {
         // All lifelines first, so that the ends are waited for together.
         self.page.cut();
         self.dependencies.iter_mut().for_each(Process::cut);
@@ -149,13 +141,10 @@ impl Stage {
         for dependency in self.dependencies {
             dependency.end().await;
         }
-        self.folder
-            .close()
-            .map_err(DrillError::io("removing the temporary folder"))
     }
 }
 
-fn dependency<'a>(program: &'a Path, folder: &'a Path, name: &'a str, seed: u64) -> Start<'a> {
+fn dependency<'a>(program: &'a Path, name: &'a str, seed: u64) -> Start<'a> {
     let mut arguments: Vec<OsString> = vec!["drill-role".into(), "dependency".into()];
     for (flag, value) in [
         ("--name", name.to_owned()),
@@ -169,11 +158,10 @@ fn dependency<'a>(program: &'a Path, folder: &'a Path, name: &'a str, seed: u64)
         name,
         program,
         arguments,
-        log_folder: folder,
     }
 }
 
-fn page<'a>(program: &'a Path, folder: &'a Path, bases: &Addresses) -> Start<'a> {
+fn page<'a>(program: &'a Path, bases: &Addresses) -> Start<'a> {
     let mut arguments: Vec<OsString> = vec!["drill-role".into(), "page".into()];
     for (flag, value) in [
         ("--inventory", format!("http://{}", bases.inventory)),
@@ -194,6 +182,5 @@ fn page<'a>(program: &'a Path, folder: &'a Path, bases: &Addresses) -> Start<'a>
         name: "page",
         program,
         arguments,
-        log_folder: folder,
     }
 }

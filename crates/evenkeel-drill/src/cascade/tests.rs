@@ -91,15 +91,53 @@ fn each_threshold_fails_alone_when_its_figure_is_passed() {
 }
 
 #[test]
-fn a_recovery_that_was_not_seen_to_last_is_not_judged_and_not_passed() {
+fn a_recovery_is_judged_as_soon_as_what_was_seen_decides_it_and_no_sooner() {
+    let not_judged = |seconds, held| Recovery::NotJudged { seconds, held };
+    let cases = [
+        (Recovery::Recovered { seconds: 7 }, Verdict::Pass),
+        (Recovery::Recovered { seconds: 10 }, Verdict::Pass),
+        (Recovery::Recovered { seconds: 11 }, Verdict::Fail),
+        (not_judged(2, 3), Verdict::NotJudged),
+        (not_judged(10, 7), Verdict::NotJudged),
+        // Even if it holds from here on, it came too late.
+        (not_judged(11, 6), Verdict::Fail),
+        (Recovery::NotSeen { watched: 3 }, Verdict::NotJudged),
+        (Recovery::NotSeen { watched: 10 }, Verdict::NotJudged),
+        (Recovery::NotSeen { watched: 17 }, Verdict::Fail),
+        (Recovery::NotSeen { watched: 20 }, Verdict::Fail),
+    ];
+    for (recovery, expected) in cases {
+        let outcome = with(Side::Protected, |run| run.recovery = recovery);
+        assert_eq!(
+            verdict(&outcome, "protected_recovery"),
+            expected,
+            "{recovery:?}"
+        );
+        assert_eq!(outcome.verdict(), Some(expected));
+        assert_eq!(outcome.passed, expected == Verdict::Pass);
+    }
+}
+
+#[test]
+fn a_drill_too_short_to_judge_says_so_and_names_the_length_that_can() {
     let outcome = with(Side::Protected, |run| {
-        run.recovery = Recovery::NotJudged {
-            seconds: 2,
-            held: 3,
-        };
+        run.recovery = Recovery::NotSeen { watched: 3 };
     });
-    assert_eq!(verdict(&outcome, "protected_recovery"), Verdict::NotJudged);
-    assert!(!outcome.passed);
+    let told = "not back in the 3 s watched: too short to tell, which takes --duration 66s";
+    for page in [outcome.to_string(), outcome.html().unwrap()] {
+        assert!(page.contains(told), "{page}");
+        assert!(page.contains("NOT JUDGED") && !page.contains("FAILED"));
+    }
+}
+
+#[test]
+fn a_drill_that_failed_is_not_excused_by_what_could_not_be_judged() {
+    let outcome = with(Side::Protected, |run| {
+        run.recovery = Recovery::NotSeen { watched: 3 };
+        fault(run).success_share = 0.5;
+    });
+    assert_eq!(outcome.verdict(), Some(Verdict::Fail));
+    assert!(outcome.to_string().contains("FAILED"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use evenkeel_report::{Column, Table};
 
 use super::outcome::Outcome;
-use super::{Side, Threshold, figures};
+use super::{Side, Threshold, Verdict, figures};
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,9 +25,13 @@ impl fmt::Display for Outcome {
             }
         }
         writeln!(f)?;
-        if self.complete {
+        if let Some(verdict) = self.verdict() {
             writeln!(f, "{}", self.judgement())?;
-            let verdict = if self.passed { "PASSED" } else { "FAILED" };
+            let verdict = match verdict {
+                Verdict::Pass => "PASSED",
+                Verdict::Fail => "FAILED",
+                Verdict::NotJudged => "NOT JUDGED",
+            };
             writeln!(f, "{verdict}: {}", self.headline())?;
             if let Some(doubt) = self.doubt() {
                 writeln!(f, "{doubt}")?;
