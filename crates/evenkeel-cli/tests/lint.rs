@@ -215,6 +215,13 @@ fn statistics_count_and_the_checklist_asks_six_questions() {
     assert_eq!(out.matches("\n  [").count(), 6, "{out}");
 }
 
+#[test]
+fn evenkeel_lints_its_own_repository_clean() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (code, out, err) = lint(&root, &["--output-format", "concise"], "");
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+}
+
 /// A language client: frames, ids, and nothing else.
 struct Client {
     server: Child,

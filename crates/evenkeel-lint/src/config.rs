@@ -193,6 +193,13 @@ impl Config {
 }
 
 impl Selection<'_> {
+    /// Whether any rule that `selector` means runs.
+    pub(crate) fn runs_any(&self, selector: &str) -> bool {
+        rules::all()
+            .iter()
+            .any(|r| matches(selector, r.code, r.name) && self.level(r.code) == Selected::On)
+    }
+
     pub(crate) fn level(&self, code: &str) -> Selected {
         let Some(rule) = rules::all().iter().find(|r| r.has_code(code)) else {
             return Selected::Off;

@@ -11,6 +11,7 @@ use crate::engine::Notice;
 use crate::facts::View;
 use crate::finding::Finding;
 use crate::rules;
+use crate::source::{Setting, setting};
 
 /// The word a suppression starts with.
 pub(crate) const MARK: &str = "evenkeel:ignore";
@@ -121,8 +122,11 @@ impl Suppressions {
         Some(found.reason.clone())
     }
 
-    /// Suppressions that are of no use, without a reason, or name no rule.
+    /// Suppressions that are of no use, without a reason, or name no rule. One whose rule does not run
+    /// here may well be of use.
     pub(crate) fn complaints(&self, config: &Config) -> Vec<Notice> {
+        let is_test = setting(&self.path) == Setting::Test && !config.tests;
+        let selection = config.selected(&self.path);
         let mut notices = Vec::new();
         for suppression in self.list.iter().filter(|s| s.is_ours) {
             let mut complain = |kind, message: String| {
@@ -145,7 +149,10 @@ impl Suppressions {
                 );
             } else if suppression.codes.is_empty() {
                 complain("unknown-suppression", format!("`{MARK}` names no rule"));
-            } else if !suppression.used {
+            } else if !suppression.used
+                && !is_test
+                && suppression.codes.iter().any(|c| selection.runs_any(c))
+            {
                 complain(
                     "unused-suppression",
                     format!(

@@ -73,6 +73,9 @@ fn sarif_is_valid_against_the_schema() {
         sarif["runs"][0]["results"].as_array().unwrap().len(),
         report.findings.len() + report.suppressed.len()
     );
+    // And a reader written from the same schema takes it.
+    let read: serde_sarif::sarif::Sarif = serde_json::from_value(sarif).unwrap();
+    assert_eq!(read.runs.len(), 1);
     // A schema that accepts everything would prove nothing.
     assert!(!validator.is_valid(&serde_json::json!({ "version": "2.1.0" })));
 }

@@ -262,7 +262,6 @@ const REMOTE_RECEIVER: &[&str] = &[
     "cloud",
     "sdk",
     "dialer",
-    "backend",
 ];
 
 /// Words of an operation that stays on this machine, whatever else its name says.

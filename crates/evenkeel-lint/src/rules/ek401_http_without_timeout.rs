@@ -273,7 +273,7 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
                             bytes: node.start as usize..node.end as usize,
                             line: finding.place.line,
                             replacement: format!(
-                                "{client}::builder().timeout(std::time::Duration::from_secs(30)).build().expect(\"the TLS backend starts\")"
+                                "{client}::builder().timeout(std::time::Duration::from_secs(30)).build().expect(\"the TLS library starts\")"
                             ),
                         }],
                     });

@@ -121,7 +121,6 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
                 "zone",
                 "cluster",
                 "host",
-                "backend",
                 "provider",
                 "handler",
                 "plugin",
