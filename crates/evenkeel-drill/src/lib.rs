@@ -23,6 +23,7 @@ mod control;
 mod draw;
 mod error;
 pub mod load;
+mod loopback;
 mod open_files;
 pub mod role;
 

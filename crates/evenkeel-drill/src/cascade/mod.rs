@@ -44,7 +44,7 @@ pub use progress::Progress;
 pub use proxy::Breaker;
 pub use recovery::Recovery;
 
-use crate::{DrillError, open_files};
+use crate::{DrillError, loopback, open_files};
 
 /// The length of both runs together, if nothing else is asked for.
 pub const DEFAULT_DURATION: Duration = Duration::from_secs(58);
@@ -76,6 +76,8 @@ const SIGMA: f64 = 0.3;
 const GOOD_WITHIN: Duration = Duration::from_secs(1);
 /// The generator's patience: longer than the page's own timeout, so that the page decides.
 const GIVE_UP: Duration = Duration::from_secs(8);
+/// Ports that are listened on at once: three dependencies, the page, the proxy and its admin.
+const PORTS: usize = 6;
 /// Open files beyond the connections of the load: sockets of the pools, logs, pipes.
 const SPARE_FILES: u64 = 500;
 
@@ -147,6 +149,7 @@ pub async fn run(
     let story = Story::new(settings);
     let in_flight = u64::from(settings.rate) * GIVE_UP.as_secs();
     open_files::allow(in_flight + SPARE_FILES)?;
+    loopback::allow(PORTS)?;
     let mut stop = pin!(stop);
     let mut runs = Vec::new();
     for side in [Side::Unprotected, Side::Protected] {
