@@ -32,6 +32,8 @@ use tokio::time::{MissedTickBehavior, interval_at};
 enum Ended {
     /// hyper is done with it: the client closed, or the last answer said `Connection: close`.
     Done,
+    /// What came is not HTTP. It has been answered; that answer must arrive.
+    Refused,
     /// It failed; what was written may be half an answer.
     Broken,
     /// It was idle for too long, or idle when the listener had closed.
@@ -41,9 +43,15 @@ enum Ended {
 }
 
 /// Serves one connection until it is closed. `service` is made anew for each HTTP connection on
-/// it, of which there is one, or two when a drain finds a request at the last moment.
-pub(crate) async fn serve<S, F>(tcp: TcpStream, service: F, bounds: &Bounds, drain: &Drain)
-where
+/// it, of which there is one, or two when a drain finds a request at the last moment. `refused` is
+/// told of a head that does not parse, which no service ever sees.
+pub(crate) async fn serve<S, F>(
+    tcp: TcpStream,
+    service: F,
+    refused: impl Fn(),
+    bounds: &Bounds,
+    drain: &Drain,
+) where
     F: Fn(&Arc<Activity>) -> S,
     S: HttpService<Incoming> + Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -65,6 +73,10 @@ where
         tcp = parts.io.into_inner().tcp;
         match ended {
             Ended::Idle if request_is_waiting(&tcp) => {}
+            Ended::Refused => {
+                refused();
+                return linger(tcp, bounds, drain).await;
+            }
             Ended::Idle | Ended::Done => return linger(tcp, bounds, drain).await,
             Ended::Broken | Ended::Cut => {
                 // A reset, not an orderly end: for an answer that ends with its connection the
@@ -101,8 +113,7 @@ where
         if let Poll::Ready(result) = Pin::new(&mut *http).poll(cx) {
             return Poll::Ready(match result {
                 Ok(()) => Ended::Done,
-                // What did not parse has been answered; that answer must arrive.
-                Err(error) if error.is_parse() => Ended::Done,
+                Err(error) if error.is_parse() => Ended::Refused,
                 Err(error) => {
                     tracing::debug!(%error, "client connection failed");
                     Ended::Broken
@@ -247,7 +258,7 @@ mod tests {
                         }
                     })
                 };
-                serve(tcp, service, &bounds, &drain).await;
+                serve(tcp, service, || {}, &bounds, &drain).await;
             }
         });
         tokio::task::yield_now().await;
