@@ -535,11 +535,11 @@ fn what_is_not_http_is_counted_as_invalid_and_as_no_request_of_a_route() {
         "a".repeat(40_000)
     );
     for (head, status) in [("GARBAGE\r\n\r\n", 400), (long.as_str(), 431)] {
-        assert_eq!(support::once(proxy.address, head).status(), status);
+        assert_eq!(once(proxy.address, head).status(), status);
     }
     invalid("bad_head", 2.0);
     let chunk = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n";
-    let response = support::once(proxy.address, chunk);
+    let response = once(proxy.address, chunk);
     assert_eq!(
         (response.status(), response.field("x-evenkeel-reason")),
         (400, Some("bad_body"))
