@@ -6,6 +6,7 @@
 //! touched by that one task only; the atomics are there because the task may move between
 //! threads, so `Relaxed` is enough everywhere.
 
+use bytes::Bytes;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(crate) struct Activity {
     /// `read` when the last request ended: anything beyond is the beginning of a head.
     read_at_end: AtomicU64,
     in_flight: AtomicBool,
+    /// Something was given to be written, and was not flushed since.
+    unflushed: AtomicBool,
     requests: AtomicU64,
     /// Nanoseconds after `epoch`; zero is none.
     deadline: AtomicU64,
@@ -38,6 +41,8 @@ pub(crate) enum Doing {
     ReadingHead,
     /// A request is being answered.
     Request,
+    /// It was, and the last of the answer waits until the client reads.
+    Flushing,
 }
 
 impl Activity {
@@ -48,6 +53,7 @@ impl Activity {
             written: AtomicU64::new(0),
             read_at_end: AtomicU64::new(0),
             in_flight: AtomicBool::new(false),
+            unflushed: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             deadline: AtomicU64::new(0),
         })
@@ -56,6 +62,8 @@ impl Activity {
     pub(crate) fn doing(&self) -> Doing {
         if self.in_flight.load(Relaxed) {
             Doing::Request
+        } else if self.unflushed.load(Relaxed) {
+            Doing::Flushing
         } else if self.read.load(Relaxed) == self.read_at_end.load(Relaxed) {
             Doing::Idle
         } else {
@@ -120,6 +128,8 @@ impl Drop for Busy {
 /// A client's socket that counts what moves.
 #[derive(Debug)]
 pub(crate) struct Watched {
+    /// What was read from it before, and is still to be understood.
+    pub(crate) before: Bytes,
     pub(crate) tcp: TcpStream,
     pub(crate) activity: Arc<Activity>,
 }
@@ -135,6 +145,12 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.before.is_empty() {
+            let size = self.before.len().min(buf.remaining());
+            buf.put_slice(&self.before.split_to(size));
+            add(&self.activity.read, size);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.tcp).poll_read(cx, buf);
         add(&self.activity.read, buf.filled().len() - before);
@@ -148,6 +164,7 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.activity.unflushed.store(true, Relaxed);
         let result = Pin::new(&mut self.tcp).poll_write(cx, buf);
         if let Poll::Ready(Ok(bytes)) = &result {
             add(&self.activity.written, *bytes);
@@ -160,6 +177,7 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.activity.unflushed.store(true, Relaxed);
         let result = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
         if let Poll::Ready(Ok(bytes)) = &result {
             add(&self.activity.written, *bytes);
@@ -172,7 +190,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        let flushed = Pin::new(&mut self.tcp).poll_flush(cx);
+        if flushed.is_ready() {
+            self.activity.unflushed.store(false, Relaxed);
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

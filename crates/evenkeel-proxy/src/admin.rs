@@ -50,7 +50,7 @@ pub(crate) async fn serve(listener: TcpListener, proxy: Arc<Proxy>) {
                     }
                 })
             };
-            connection::serve(stream, service, &bounds, &drain).await;
+            connection::serve(stream, service, || {}, &bounds, &drain).await;
         });
     }
 }

@@ -142,7 +142,7 @@ fn begin(
 }
 
 impl Begun {
-    async fn carry_through(self, busy: Busy) -> Response<AnswerBody> {
+    async fn carry_through(mut self, busy: Busy) -> Response<AnswerBody> {
         let client = Arc::clone(self.record.client());
         let proxy = &client.proxy;
         let config = &proxy.routes[self.record.route].config;
@@ -167,6 +167,12 @@ impl Begun {
                 Some(response) => self.ours(response, Fate::Degraded, busy),
                 None => self.pass_on(answer, fate, busy),
             },
+            Err(problem) if self.outgoing.body().is_malformed() => {
+                // Not HTTP, as it turned out: nobody's failure, and no request.
+                proxy.metrics.invalid(problem.reason);
+                self.record.withdraw();
+                self.ours(problem.into_response(), fate, busy)
+            }
             Err(problem) => match self
                 .substitute()
                 .filter(|_| fate != Fate::CancelledByClient)
@@ -219,7 +225,8 @@ impl Begun {
         if let Err(problem) = hygiene::clean_response(answer.headers_mut(), keeps) {
             return self.ours(problem.into_response(), Fate::UpstreamError, busy);
         }
-        let capture = self.key.take().and_then(|key| {
+        let asked_for_all = *self.outgoing.method() == Method::GET;
+        let capture = self.key.take().filter(|_| asked_for_all).and_then(|key| {
             let (status, length) = (answer.status(), answer.length());
             proxy
                 .last_good

@@ -45,7 +45,7 @@ pub struct Args {
 /// Runs the proxy until it is told to stop, and answers the exit code. `say` gets what people
 /// should read, line by line.
 pub fn run(args: &Args, say: &dyn Fn(&str)) -> u8 {
-    let mut config = match resolve(args) {
+    let mut config = match resolve(args, say) {
         Ok(config) => config,
         Err(message) => {
             say(&message);
@@ -77,10 +77,13 @@ pub fn run(args: &Args, say: &dyn Fn(&str)) -> u8 {
     }
 }
 
-fn resolve(args: &Args) -> Result<ProxyConfig, String> {
+fn resolve(args: &Args, say: &dyn Fn(&str)) -> Result<ProxyConfig, String> {
     let mut config = match (&args.config, &args.upstream) {
         (Some(file), _) => {
             let loaded = evenkeel_policy::load(file).map_err(|error| error.render(Look::Styled))?;
+            if !loaded.warnings.is_empty() {
+                say(loaded.render_warnings(Look::Styled).trim_end());
+            }
             ProxyConfig::from_policy(&loaded.policy)
                 .map_err(|error| format!("error: {}: {error}", file.display()))?
         }
@@ -131,8 +134,9 @@ async fn serve(config: ProxyConfig, say: &dyn Fn(&str)) -> u8 {
             return PRECONDITION;
         }
     };
-    let announced = announce(&server, &upstreams.join(", "), say);
+    // Signals first: whoever reads the announcement may send one at once.
     let stops = Signals::new(server.stop_handle());
+    let announced = announce(&server, &upstreams.join(", "), say);
     let (Ok(()), Ok(stops)) = (announced, stops) else {
         say("error: the operating system does not tell our addresses or signals");
         return INTERNAL;

@@ -8,10 +8,15 @@
 //! is reached. And a connection that idles during a drain may have its client's next request on
 //! the wire at this very moment: before it is closed the socket is asked once more, and what has
 //! come is served, with `Connection: close`.
+//!
+//! The HTTP layer does not say what is in its buffer, where a client that pipelines may have left
+//! half a head. So a connection that has been idle for as long as a head may take is taken apart
+//! once, to look; and whatever is taken apart hands its buffer on.
 
 use crate::activity::{Activity, Doing, Watched};
 use crate::config::{Bounds, MAX_FIELDS};
 use crate::drain::{Drain, Phase};
+use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -32,18 +37,28 @@ use tokio::time::{MissedTickBehavior, interval_at};
 enum Ended {
     /// hyper is done with it: the client closed, or the last answer said `Connection: close`.
     Done,
+    /// What came is not HTTP. It has been answered; that answer must arrive.
+    Refused,
     /// It failed; what was written may be half an answer.
     Broken,
     /// It was idle for too long, or idle when the listener had closed.
     Idle,
+    /// It was idle for as long as a head may take, unless half a head is in the buffer.
+    Unsure,
     /// A bound was passed in the middle of something.
     Cut,
 }
 
 /// Serves one connection until it is closed. `service` is made anew for each HTTP connection on
-/// it, of which there is one, or two when a drain finds a request at the last moment.
-pub(crate) async fn serve<S, F>(tcp: TcpStream, service: F, bounds: &Bounds, drain: &Drain)
-where
+/// it, of which there is one, or two when a drain finds a request at the last moment. `refused` is
+/// told of a head that does not parse, which no service ever sees.
+pub(crate) async fn serve<S, F>(
+    tcp: TcpStream,
+    service: F,
+    refused: impl Fn(),
+    bounds: &Bounds,
+    drain: &Drain,
+) where
     F: Fn(&Arc<Activity>) -> S,
     S: HttpService<Incoming> + Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -52,21 +67,37 @@ where
 {
     let builder = http_builder(bounds);
     let mut tcp = tcp;
+    let mut before = Bytes::new();
+    let mut idle_since = Instant::now();
     loop {
         let activity = Activity::new();
         let io = TokioIo::new(Watched {
+            before,
             tcp,
             activity: Arc::clone(&activity),
         });
         let mut http = builder.serve_connection(io, service(&activity));
-        let ended = drive(&mut http, &activity, bounds, drain).await;
+        let mut clock = Clock::new(&activity, idle_since);
+        let ended = drive(&mut http, &mut clock, &activity, bounds, drain).await;
         let parts = http.into_parts();
         drop(parts.service);
-        tcp = parts.io.into_inner().tcp;
+        let io = parts.io.into_inner();
+        tcp = io.tcp;
+        before = if io.before.is_empty() {
+            parts.read_buf
+        } else {
+            [parts.read_buf, io.before].concat().into()
+        };
+        idle_since = Instant::now();
         match ended {
-            Ended::Idle if request_is_waiting(&tcp) => {}
+            Ended::Idle if !before.is_empty() || request_is_waiting(&tcp) => {}
+            Ended::Unsure if before.is_empty() => idle_since = clock.since,
+            Ended::Refused => {
+                refused();
+                return linger(tcp, bounds, drain).await;
+            }
             Ended::Idle | Ended::Done => return linger(tcp, bounds, drain).await,
-            Ended::Broken | Ended::Cut => {
+            Ended::Broken | Ended::Cut | Ended::Unsure => {
                 // A reset, not an orderly end: for an answer that ends with its connection the
                 // difference is whether the client takes the half for the whole.
                 let _ = tcp.set_zero_linger();
@@ -88,21 +119,25 @@ fn http_builder(bounds: &Bounds) -> http1::Builder {
     builder
 }
 
-async fn drive<C>(http: &mut C, activity: &Activity, bounds: &Bounds, drain: &Drain) -> Ended
+async fn drive<C>(
+    http: &mut C,
+    clock: &mut Clock,
+    activity: &Activity,
+    bounds: &Bounds,
+    drain: &Drain,
+) -> Ended
 where
     C: Future<Output = hyper::Result<()>> + Unpin,
 {
     let period = tick(bounds, drain);
     let mut tick = interval_at(tokio::time::Instant::now() + period, period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut clock = Clock::new(activity);
     let mut phase_changed = pin!(drain.changed());
     poll_fn(|cx| {
         if let Poll::Ready(result) = Pin::new(&mut *http).poll(cx) {
             return Poll::Ready(match result {
                 Ok(()) => Ended::Done,
-                // What did not parse has been answered; that answer must arrive.
-                Err(error) if error.is_parse() => Ended::Done,
+                Err(error) if error.is_parse() => Ended::Refused,
                 Err(error) => {
                     tracing::debug!(%error, "client connection failed");
                     Ended::Broken
@@ -148,14 +183,13 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(activity: &Activity) -> Clock {
-        let now = Instant::now();
+    fn new(activity: &Activity, since: Instant) -> Clock {
         Clock {
             doing: activity.doing(),
             moved: activity.moved(),
             requests: activity.requests(),
-            since: now,
-            still_since: now,
+            since,
+            still_since: since,
         }
     }
 
@@ -179,7 +213,14 @@ impl Clock {
             {
                 Some(Ended::Idle)
             }
-            (_, Doing::Idle) => (since >= bounds.idle_timeout).then_some(Ended::Idle),
+            (_, Doing::Idle) if since >= bounds.idle_timeout => Some(Ended::Idle),
+            // Before its first request nothing can have been left over from one.
+            (_, Doing::Idle) => {
+                (self.requests > 0 && since >= bounds.head_timeout).then_some(Ended::Unsure)
+            }
+            (_, Doing::Flushing) => {
+                (now - self.still_since >= bounds.idle_timeout).then_some(Ended::Cut)
+            }
             (_, Doing::ReadingHead) => (since >= bounds.head_timeout).then_some(Ended::Cut),
             (_, Doing::Request) => match activity.deadline() {
                 // The body keeps its deadline itself as long as somebody reads it; a tick later
@@ -215,7 +256,6 @@ async fn linger(mut tcp: TcpStream, bounds: &Bounds, drain: &Drain) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use http::{Request, Response};
     use http_body_util::Full;
     use hyper::service::service_fn;
@@ -247,7 +287,7 @@ mod tests {
                         }
                     })
                 };
-                serve(tcp, service, &bounds, &drain).await;
+                serve(tcp, service, || {}, &bounds, &drain).await;
             }
         });
         tokio::task::yield_now().await;

@@ -6,9 +6,10 @@
 //! and counted, since refusing the request would punish the user for a middlebox; a value of zero
 //! or less is answered 504 without calling anyone: whoever asked has already given up.
 //!
-//! What is sent on is the remainder less [`NETWORK_MARGIN`], so that the next hop gives up before
+//! What is sent on is the remainder less the way back ([`to_send`]), so that the next hop gives up before
 //! we do and its answer still reaches us.
 
+use evenkeel::core::deadline::to_send;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use std::time::Duration;
@@ -19,9 +20,6 @@ pub(crate) const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-request-tim
 const ENVOY_EXPECTED_MS: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 /// gRPC's: one to eight digits and a unit.
 const GRPC: HeaderName = HeaderName::from_static("grpc-timeout");
-
-/// What the way to the next hop and back may cost; never sent as available time.
-pub(crate) const NETWORK_MARGIN: Duration = Duration::from_millis(2);
 
 /// What the recognised fields of a request said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +53,8 @@ pub(crate) fn asked(headers: &HeaderMap) -> Asked {
 /// Writes what is left onto an attempt: our own field always, and each other recognised field
 /// that the caller used, so that a hop that knows only that one is not misled by its old value.
 pub(crate) fn write(headers: &mut HeaderMap, remaining: Duration) {
-    let millis = remaining.saturating_sub(NETWORK_MARGIN).as_millis().max(1);
+    // Never zero: that would refuse the attempt.
+    let millis = to_send(remaining).unwrap_or_default().as_millis().max(1);
     let millis = u64::try_from(millis).unwrap_or(u64::MAX);
     headers.insert(TIMEOUT_MS, HeaderValue::from(millis));
     if headers.contains_key(&ENVOY_EXPECTED_MS) {

@@ -33,7 +33,8 @@ pub(crate) struct Key {
 type PathAndQueryText = Bytes;
 
 impl Key {
-    /// The key of a request, if its answer may be kept and a kept one be served.
+    /// The key of a request, if a kept answer may serve it: a GET, and a HEAD, which is answered with
+    /// the head of what was kept for the GET. Only the GET's own answer is ever kept.
     pub(crate) fn of(
         route: usize,
         method: &Method,
@@ -43,7 +44,8 @@ impl Key {
     ) -> Option<Key> {
         let private =
             headers.contains_key(header::AUTHORIZATION) || headers.contains_key(header::COOKIE);
-        (method == Method::GET && !private && !headers.contains_key(header::RANGE)).then(|| Key {
+        let asks = method == Method::GET || method == Method::HEAD;
+        (asks && !private && !headers.contains_key(header::RANGE)).then(|| Key {
             route,
             host: host.cloned(),
             path: Bytes::copy_from_slice(path.as_str().as_bytes()),

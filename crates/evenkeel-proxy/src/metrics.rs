@@ -142,7 +142,7 @@ impl Metrics {
         );
         registry.register(
             "evenkeel_invalid_requests",
-            "Requests answered before they matched a route",
+            "Requests that are malformed, or that no route takes",
             metrics.invalid.clone(),
         );
         registry.register(

@@ -22,6 +22,7 @@ pub(crate) struct Record {
     pub(crate) started: Instant,
     status: Option<StatusCode>,
     fate: Option<Fate>,
+    withdrawn: bool,
 }
 
 impl Record {
@@ -35,6 +36,7 @@ impl Record {
             started: Instant::now(),
             status: None,
             fate: None,
+            withdrawn: false,
         }
     }
 
@@ -48,6 +50,11 @@ impl Record {
         self.status = Some(status);
     }
 
+    /// It was no request: it is counted as invalid and has no fate.
+    pub(crate) fn withdraw(&mut self) {
+        self.withdrawn = true;
+    }
+
     /// How it ended, or will have ended once its body is sent. The first word counts.
     pub(crate) fn settle(&mut self, fate: Fate) {
         self.fate.get_or_insert(fate);
@@ -59,6 +66,9 @@ impl Drop for Record {
         let fate = self.fate.unwrap_or(Fate::CancelledByClient);
         let proxy = &self.client.proxy;
         proxy.metrics.in_flight.dec();
+        if self.withdrawn {
+            return;
+        }
         proxy.routes[self.route].metrics.ended(
             fate,
             self.method,

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -69,6 +70,8 @@ struct Shared {
     replayable: AtomicBool,
     /// The client's stream broke: no attempt can succeed, and no upstream is to blame.
     client_failed: AtomicBool,
+    /// It broke because what came is not a body.
+    malformed: AtomicBool,
     /// An attempt asked for more of the body, and the client has not sent it yet.
     awaits_client: AtomicBool,
 }
@@ -94,6 +97,7 @@ impl RequestBody {
                 reel: Mutex::new(Some(reel)),
                 replayable: AtomicBool::new(true),
                 client_failed: AtomicBool::new(false),
+                malformed: AtomicBool::new(false),
                 awaits_client: AtomicBool::new(false),
             })),
         }
@@ -111,6 +115,13 @@ impl RequestBody {
         self.shared
             .as_ref()
             .is_some_and(|shared| shared.client_failed.load(Relaxed))
+    }
+
+    /// Whether it broke because what came is not a body, such as a chunk without a size.
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.shared
+            .as_ref()
+            .is_some_and(|shared| shared.malformed.load(Relaxed))
     }
 
     /// Whether there was anything for the client to send after its head.
@@ -175,6 +186,17 @@ impl Shared {
         // A panic between take and put back loses the reel, never corrupts it.
         self.reel.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the bytes were at fault, and not the connection or whoever left it.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(|cause: &io::Error| {
+        matches!(
+            cause.kind(),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+        )
+    })
 }
 
 /// What is left of the client's stream, and what was kept of its beginning.
@@ -273,6 +295,7 @@ impl Body for AttemptBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
+                shared.malformed.store(is_malformed(&error), Relaxed);
                 shared.client_failed.store(true, Relaxed);
                 shared.replayable.store(false, Relaxed);
                 Poll::Ready(Some(Err(error)))

@@ -252,7 +252,8 @@ impl Door {
                 let client = Client::new(Arc::clone(&proxy), Arc::clone(activity), peer);
                 service_fn(move |request| answer::answer(Arc::clone(&client), request))
             };
-            connection::serve(stream, service, &proxy.bounds, &proxy.drain).await;
+            let refused = || proxy.metrics.invalid("bad_head");
+            connection::serve(stream, service, refused, &proxy.bounds, &proxy.drain).await;
         });
     }
 

@@ -254,6 +254,33 @@ fn a_second_signal_does_not_wait() {
 }
 
 #[test]
+fn a_signal_right_behind_the_announcement_drains() {
+    let (upstream, _requests) = Upstream::ok();
+    for name in ["INT", "TERM"].iter().cycle().take(20) {
+        let file = policy(&upstream);
+        let mut proxy = Process::start(&["--config", file.path().to_str().unwrap()]);
+        proxy.signal(name);
+        assert_eq!(proxy.wait().code(), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn what_the_policy_file_warns_of_is_said_before_anything_is_served() {
+    let (upstream, _requests) = Upstream::ok();
+    let file = policy(&upstream);
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    let odd = text.replace("idle: 200ms", "idle: 200ms, timeout: 1s");
+    std::fs::write(file.path(), odd).unwrap();
+    let proxy = Process::start(&["--config", file.path().to_str().unwrap()]);
+    assert!(
+        proxy.before.contains("warning: the drain cuts requests")
+            && proxy.before.contains("1s < 20s"),
+        "{}",
+        proxy.before
+    );
+}
+
+#[test]
 fn a_port_in_use_is_named_and_exits_3() {
     let (upstream, _requests) = Upstream::ok();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -519,3 +519,33 @@ fn a_body_is_not_lost_on_an_upstream_that_once_spoke_http_1_0() {
     let request = requests.recv_timeout(support::PATIENCE).unwrap();
     assert_eq!(request.text(), "hello", "{request:?}");
 }
+
+#[test]
+fn what_is_not_http_is_counted_as_invalid_and_as_no_request_of_a_route() {
+    let (upstream, _requests) = Upstream::ok();
+    let proxy = Proxy::start(&upstream, |_| {});
+    let invalid = |reason: &str, count: f64| {
+        proxy.metric_becomes(
+            &format!("evenkeel_invalid_requests_total{{service=\"proxy\",reason=\"{reason}\"}}"),
+            count,
+        );
+    };
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "a".repeat(40_000)
+    );
+    for (head, status) in [("GARBAGE\r\n\r\n", 400), (long.as_str(), 431)] {
+        assert_eq!(once(proxy.address, head).status(), status);
+    }
+    invalid("bad_head", 2.0);
+    let chunk = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n";
+    let response = once(proxy.address, chunk);
+    assert_eq!(
+        (response.status(), response.field("x-evenkeel-reason")),
+        (400, Some("bad_body"))
+    );
+    invalid("bad_body", 1.0);
+    invalid("bad_head", 2.0);
+    assert!(proxy.fate("cancelled_by_client").abs() < f64::EPSILON);
+    assert!(proxy.fate("upstream_error").abs() < f64::EPSILON);
+}

@@ -554,6 +554,16 @@ fn the_last_good_answer_stands_in_with_its_age_and_a_label() {
         (other.text().as_str(), other.field("x-evenkeel-degraded")),
         ("[]", Some("static"))
     );
+    let mut client = Client::connect(proxy.address);
+    client.send("HEAD /r?user=1 HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");
+    let head = client.head();
+    let degraded = (head.status(), head.field("x-evenkeel-degraded"));
+    assert_eq!(
+        degraded,
+        (200, Some("stale")),
+        "the head of the same answer"
+    );
+    assert!(client.is_closed(), "and no body");
     let private = support::once(
         proxy.address,
         "GET /r?user=1 HTTP/1.1\r\nHost: shop\r\nCookie: a=b\r\nConnection: close\r\n\r\n",

@@ -367,3 +367,56 @@ fn more_connections_than_allowed_wait_outside() {
     drop(first);
     assert_eq!(second.response().status(), 200);
 }
+
+#[test]
+fn half_a_head_behind_a_request_has_no_longer_than_a_whole_one() {
+    let (upstream, _requests) = Upstream::ok();
+    let proxy = Proxy::start(&upstream, |config| config.bounds.head_timeout = SHORT);
+    let mut client = Client::connect(proxy.address);
+    let response = client
+        .send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /")
+        .response();
+    assert_eq!(response.status(), 200);
+    assert!(client.is_closed(), "long before an idle connection is");
+}
+
+#[test]
+fn a_connection_that_idles_for_longer_than_a_head_may_take_is_used_again() {
+    let (upstream, _requests) = Upstream::ok();
+    let proxy = Proxy::start(&upstream, |config| config.bounds.head_timeout = SHORT);
+    let mut client = Client::connect(proxy.address);
+    for _ in 0..2 {
+        let response = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response();
+        assert_eq!(response.status(), 200);
+        assert_nothing_comes(&mut client, SHORT * 3);
+    }
+}
+
+/// Neither a byte nor a close.
+fn assert_nothing_comes(client: &mut Client, within: Duration) {
+    let tcp = client.stream.get_ref();
+    tcp.set_read_timeout(Some(within)).unwrap();
+    assert!(client.stream.read(&mut [0]).is_err(), "something came");
+    let tcp = client.stream.get_ref();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+}
+
+#[test]
+fn half_a_head_behind_a_request_survives_the_closing_of_the_listener() {
+    let (upstream, _requests) = Upstream::ok();
+    let proxy = Proxy::start(&upstream, |_| {});
+    let mut client = Client::connect(proxy.address);
+    let response = client
+        .send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /")
+        .response();
+    assert_eq!(response.status(), 200);
+    proxy.stop.drain();
+    while std::net::TcpStream::connect(proxy.address).is_ok() {}
+    // Three times as long as an idle connection is kept now.
+    assert_nothing_comes(&mut client, Duration::from_millis(300));
+    let response = client.send(" HTTP/1.1\r\nHost: a\r\n\r\n").response();
+    assert_eq!(
+        (response.status(), response.field("connection")),
+        (200, Some("close"))
+    );
+}

@@ -146,11 +146,11 @@ fn last_good(
     let max_age = scope
         .read("max_age", spec.max_age, Duration(MAX_AGE))
         .positive("no answer is that young");
-    let keeps = |method: &String| matches!(method.as_str(), "GET" | "HEAD");
+    let keeps = |method: &String| method == "GET";
     if methods.is_some_and(|methods| !methods.is_empty() && !methods.iter().any(keeps)) {
         scope.error(Problem::new(
             "there is never a last good answer here",
-            "answers are kept for `GET` and `HEAD`, and this route takes neither",
+            "answers to `GET` are kept, for `GET` and `HEAD`, and this route does not take it",
             "write a `static` answer, or remove the fallback",
         ));
     }

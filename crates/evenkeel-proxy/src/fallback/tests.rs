@@ -80,6 +80,11 @@ fn what_is_somebodys_own_is_neither_kept_nor_served() {
         Key::of(0, &Method::POST, None, &path, &HeaderMap::new()),
         None
     );
+    assert_eq!(
+        Key::of(0, &Method::HEAD, None, &path, &HeaderMap::new()),
+        key("/r", &HeaderMap::new()),
+        "the head of the same answer"
+    );
     let store = LastGood::new(100, 10_000);
     let request = HeaderMap::new();
     for answer in [
