@@ -182,14 +182,10 @@ fn connects(name: &str) -> bool {
             "subscribe",
             "register",
             "stream",
-            "watch",
-            "run",
-            "serve",
             "session",
             "join",
             "handshake",
             "establish",
-            "open",
         ],
     )
 }
