@@ -249,12 +249,12 @@ impl Client {
             output,
             next: 0,
         };
-        let answer = client.request("initialize", json!({ "capabilities": {} }));
+        let answer = client.request("initialize", &json!({ "capabilities": {} }));
         assert_eq!(
             answer["capabilities"]["textDocumentSync"]["openClose"],
             true
         );
-        client.notify("initialized", json!({}));
+        client.notify("initialized", &json!({}));
         client
     }
 
@@ -278,7 +278,7 @@ impl Client {
                 header => {
                     length = header
                         .strip_prefix("Content-Length: ")
-                        .map_or(length, |n| n.parse().unwrap())
+                        .map_or(length, |n| n.parse().unwrap());
                 }
             }
         }
@@ -287,11 +287,11 @@ impl Client {
         serde_json::from_slice(&body).unwrap()
     }
 
-    fn notify(&mut self, method: &str, params: Value) {
+    fn notify(&mut self, method: &str, params: &Value) {
         self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
     }
 
-    fn request(&mut self, method: &str, params: Value) -> Value {
+    fn request(&mut self, method: &str, params: &Value) -> Value {
         self.next += 1;
         let id = self.next;
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
@@ -313,8 +313,8 @@ impl Client {
     }
 
     fn end(mut self) {
-        self.request("shutdown", Value::Null);
-        self.notify("exit", Value::Null);
+        self.request("shutdown", &Value::Null);
+        self.notify("exit", &Value::Null);
         assert!(self.server.wait().unwrap().success());
     }
 }
@@ -326,7 +326,7 @@ fn an_editor_sees_findings_as_it_types_and_is_offered_fixes() {
     let mut client = Client::start(folder.path());
     client.notify(
         "textDocument/didOpen",
-        json!({ "textDocument": { "uri": uri, "languageId": "go", "version": 1, "text": BAD } }),
+        &json!({ "textDocument": { "uri": uri, "languageId": "go", "version": 1, "text": BAD } }),
     );
     let found = client.diagnostics();
     let sleep = found.iter().find(|d| d["code"] == "EK103").unwrap();
@@ -339,7 +339,7 @@ fn an_editor_sees_findings_as_it_types_and_is_offered_fixes() {
     let context = json!({ "diagnostics": [] });
     let actions = client.request(
         "textDocument/codeAction",
-        json!({ "textDocument": { "uri": uri }, "range": sleep["range"], "context": context }),
+        &json!({ "textDocument": { "uri": uri }, "range": sleep["range"], "context": context }),
     );
     let fix = actions
         .as_array()
@@ -356,13 +356,13 @@ fn an_editor_sees_findings_as_it_types_and_is_offered_fixes() {
     // On save only what does not change behaviour is applied: nothing here.
     let edits = client.request(
         "textDocument/willSaveWaitUntil",
-        json!({ "textDocument": { "uri": uri }, "reason": 1 }),
+        &json!({ "textDocument": { "uri": uri }, "reason": 1 }),
     );
     assert_eq!(edits, json!([]));
 
     client.notify(
         "textDocument/didChange",
-        json!({ "textDocument": { "uri": uri, "version": 2 }, "contentChanges": [{ "text": GOOD }] }),
+        &json!({ "textDocument": { "uri": uri, "version": 2 }, "contentChanges": [{ "text": GOOD }] }),
     );
     assert_eq!(client.diagnostics().len(), 0);
     client.end();

@@ -124,6 +124,13 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         {
             continue;
         }
+        if delay
+            .callees
+            .iter()
+            .any(|callee| sink.spec.jitter_fns.contains(callee))
+        {
+            continue;
+        }
         if waits_for_a_state(view, facts.node) || stays_on_this_machine(view, facts.node) {
             continue;
         }
