@@ -361,6 +361,9 @@ fn an_editor_sees_findings_as_it_types_and_is_offered_fixes() {
     assert_eq!(edits, json!([]));
 
     client.notify("textDocument/didChange", &json!({ "textDocument": { "uri": uri, "version": 2 }, "contentChanges": [{ "text": GOOD }] }),
+    client.notify(
+        "textDocument/didChange",
+        &json!({ "textDocument": { "uri": uri, "version": 2 }, "contentChanges": [{ "text": GOOD }] }),
     );
     assert_eq!(client.diagnostics().len(), 0);
     client.end();

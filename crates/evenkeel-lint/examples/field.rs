@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     .filter_map(label)
     .filter(|l| sets.is_empty() || sets.contains(&l.set))
     .collect();
-    let root = PathBuf::from(first);
+    let root = PathBuf::from(first).canonicalize()?;
     let mut repositories: Vec<PathBuf> = labels
         .iter()
         .filter_map(|l| l.path.split('/').next())

@@ -31,10 +31,8 @@ pub struct Spec {
     pub require_reason: Option<bool>,
     /// Ignores per path.
     pub per_path: Vec<PerPath>,
-    /// Names of functions whose result is randomised.
+    /// Names of functions whose result is randomised: EK101 passes a delay over that they decide.
     pub jitter_fns: Vec<String>,
-    /// Names of functions that retry by themselves, within bounds.
-    pub retry_fns: Vec<String>,
     /// Names of clients and constructors that carry their own timeout.
     pub bounded_clients: Vec<String>,
     /// The project's shared retry library: own loops beside it are reported by EK110.

@@ -100,6 +100,32 @@ fn an_unused_suppression_and_one_without_a_reason_are_reported() {
 }
 
 #[test]
+fn a_function_the_project_names_as_jittered_is_believed() {
+    let text = "package a\nimport \"time\"\nfunc load(client *Client) error {\n\tfor i := 0; i < 5; i++ {\n\t\tif err := client.Send(); err == nil {\n\t\t\treturn nil\n\t\t}\n\t\ttime.Sleep(pause(i))\n\t}\n\treturn errGaveUp\n}\nfunc pause(i int) time.Duration { return table[i] }\n";
+    let found = |jitter_fns: Vec<String>| {
+        let linter = Linter::new(
+            Config::new(Spec {
+                jitter_fns,
+                ..Spec::default()
+            })
+            .unwrap(),
+        );
+        let source = SourceText {
+            path: "a.go".to_owned(),
+            text: text.to_owned(),
+        };
+        linter
+            .lint_texts(&[source])
+            .findings
+            .iter()
+            .map(|f| f.code)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(Vec::new()), ["EK101"]);
+    assert!(found(vec!["pause".to_owned()]).is_empty());
+}
+
+#[test]
 fn the_full_format_shows_the_evidence() {
     let (report, text) = lint("retry.go");
     let shown = render(&report, Format::Full, false, &|_| Some(text.clone()));

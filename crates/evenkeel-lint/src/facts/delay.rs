@@ -152,7 +152,11 @@ fn examine_growth(
                 let compares = [Role::Left, Role::Right].into_iter().any(|role| {
                     tree.child(id, role).is_some_and(|side| {
                         let text = compact(tree.text_of(side));
-                        names.iter().any(|n| *n == text && !is_counter(n))
+                        names.iter().any(|n| {
+                            *n == text
+                                && (!is_counter(n)
+                                    || has_any(tree.text_of(id), &["time.", "duration"]))
+                        })
                     })
                 });
                 if compares {
@@ -165,12 +169,14 @@ fn examine_growth(
 }
 
 fn is_counter(name: &str) -> bool {
-    has_word(
-        name,
-        &[
-            "attempt", "attempts", "i", "n", "retry", "retries", "tries", "count", "try", "j", "k",
-        ],
-    )
+    !has_word(name, &["interval", "delay", "backoff", "wait", "sleep"])
+        && has_word(
+            name,
+            &[
+                "attempt", "attempts", "i", "n", "retry", "retries", "tries", "count", "try", "j",
+                "k",
+            ],
+        )
 }
 
 fn grows_from(tree: &Tree<'_>, right: NodeId, target: &str) -> bool {

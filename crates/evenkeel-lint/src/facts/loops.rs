@@ -182,14 +182,10 @@ fn connects(name: &str) -> bool {
             "subscribe",
             "register",
             "stream",
-            "watch",
-            "run",
-            "serve",
             "session",
             "join",
             "handshake",
             "establish",
-            "open",
         ],
     )
 }
@@ -384,7 +380,9 @@ pub(crate) fn live_context(view: &View<'_>, node: NodeId) -> Option<String> {
         if let Some(name) = super::context::live(view, body) {
             return Some(name);
         }
-        if tree.kind(body) == Kind::Function {
+        // A goroutine does not end with the request that starts it.
+        let is_detached = tree.kind(tree.parent(tree.parent(body))) == Kind::Spawn;
+        if tree.kind(body) == Kind::Function || is_detached {
             break;
         }
     }

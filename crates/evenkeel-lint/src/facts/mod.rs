@@ -64,6 +64,9 @@ impl<'t> View<'t> {
                     .any(|line| line.trim_end() == "package main"),
         };
         view.resolve_names();
+        if tree.language == Language::Go && view.import("testing") == Some("testing") {
+            view.setting = Setting::Test;
+        }
         view.summaries = summary::summarise(&view);
         view.loops = loops::judge(&view);
         summary::note_loops(&mut view);

@@ -7,7 +7,7 @@ use crate::rule::{Rule, Sink, Standing};
 use crate::source::Setting;
 
 /// Shorter waits are for something on the same machine.
-pub(super) const HERD_MS: u64 = 20;
+pub(super) const HERD_MS: u64 = 100;
 /// Longer ones are a schedule.
 pub(super) const SCHEDULE_MS: u64 = 300_000;
 
@@ -102,7 +102,7 @@ The loop's paths are followed: failure of one operation leads to the next turn, 
 The operation leaves the machine (its receiver, its name, or the package's function of that name says
 so). The delay is followed to its definitions, two steps and one function of the same package deep,
 and nothing on the way is random. A delay that comes from a function of unknown behaviour is passed
-over, and so are fixed delays below 20 ms (something on the same machine) and above 5 min (a schedule).
+over, and so are fixed delays below 100 ms (something on the same machine) and above 5 min (a schedule).
 
 ## Known false alarms
 A loop that only one process in the world runs. A delay that a caller has already randomised.
@@ -121,6 +121,13 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         if matches!(site.wait, Wait::Tick | Wait::Helper)
             || delay.is_random
             || site.duration.is_none()
+        {
+            continue;
+        }
+        if delay
+            .callees
+            .iter()
+            .any(|callee| sink.spec.jitter_fns.contains(callee))
         {
             continue;
         }

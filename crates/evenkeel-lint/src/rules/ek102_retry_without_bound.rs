@@ -107,7 +107,11 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             continue;
         }
         // A loop that does not wait is a state machine or a channel's far end more often than a retry.
-        if facts.delay.is_none() {
+        if facts
+            .delay
+            .as_ref()
+            .is_none_or(|(site, _)| site.wait == Wait::Tick)
+        {
             continue;
         }
         let finding = Finding::at(view, facts.node, String::new());

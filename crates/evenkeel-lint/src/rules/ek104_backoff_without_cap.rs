@@ -102,7 +102,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         // A count that is configured, or a clock, ends the growth somewhere else.
         let ends_elsewhere =
             matches!(facts.bound, Bound::Counted | Bound::Compared) && facts.attempts.is_none();
-        if facts.kind == LoopKind::Periodic || ends_elsewhere {
+        if !matches!(facts.kind, LoopKind::Retry | LoopKind::Reconnect) || ends_elsewhere {
             continue;
         }
         let turns = facts

@@ -8,7 +8,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK203",
     name: "try-lock-poll",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a lock is polled with try-lock in a loop",
     page: r#"
 A loop tries the same lock again and again instead of waiting for it.

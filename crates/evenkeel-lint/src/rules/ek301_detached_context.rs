@@ -252,6 +252,7 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
                             "monitor",
                             "stats",
                             "telemetry",
+                            "extract",
                             "record",
                             "observe",
                             "withoutcancel",

@@ -110,8 +110,10 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
                 {
                     continue;
                 }
-                if has_any(tree.text_of(view.scope(id)), &["responseheadertimeout"])
-                    || !sends_without_context(view)
+                if has_any(
+                    tree.text_of(view.scope(id)),
+                    &["responseheadertimeout", "clientcontext("],
+                ) || !sends_without_context(view)
                 {
                     continue;
                 }

@@ -9,7 +9,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK502",
     name: "unbounded-queue",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a queue on a network path has no bound",
     page: r#"
 An unbounded channel carries what the network brings.

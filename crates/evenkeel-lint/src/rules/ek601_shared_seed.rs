@@ -92,10 +92,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         };
         if !has_any(
             about,
-            &[
-                "jitter", "delay", "backoff", "sleep", "spread", "stagger", "interval", "after(",
-                "wait",
-            ],
+            &["jitter", "delay", "backoff", "sleep", "spread", "stagger"],
         ) || has_any(
             about,
             &["determin", "reproduc", "simulat", "hashseed", "hash_seed"],
