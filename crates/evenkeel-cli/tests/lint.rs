@@ -360,7 +360,6 @@ fn an_editor_sees_findings_as_it_types_and_is_offered_fixes() {
     );
     assert_eq!(edits, json!([]));
 
-    client.notify("textDocument/didChange", &json!({ "textDocument": { "uri": uri, "version": 2 }, "contentChanges": [{ "text": GOOD }] }),
     client.notify(
         "textDocument/didChange",
         &json!({ "textDocument": { "uri": uri, "version": 2 }, "contentChanges": [{ "text": GOOD }] }),

@@ -27,10 +27,10 @@ fn one_url_is_enough() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(proxy.stderr.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    let mut said = BufReader::new(proxy.stderr.take().unwrap()).lines();
+    let line = said
+        .find_map(|line| line.ok().filter(|line| line.contains("listening on ")))
+        .expect("it says where it listens");
     let address = line
         .split_whitespace()
         .find_map(|word| word.strip_prefix("http://"))

@@ -56,7 +56,7 @@ pub fn run(args: &Args, say: &dyn Fn(&str)) -> u8 {
     let wanted = config.bounds.max_connections;
     config.bounds.max_connections = open_files::room(limit, wanted);
     if config.bounds.max_connections < wanted {
-        tracing::warn!(
+        tracing::info!(
             limit,
             wanted,
             max_connections = config.bounds.max_connections,
