@@ -193,7 +193,8 @@ pub struct LastGood {
 )]
 pub struct Bounds {
     /// Client connections open at once. At the bound the proxy stops accepting, so that further clients
-    /// wait in the kernel's backlog instead of in memory. Default 10000.
+    /// wait in the kernel's backlog instead of in memory. Default 10000; fewer where the system's limit on
+    /// open files has no room for two to each, which the proxy says when it starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_connections: Option<Count>,
