@@ -8,7 +8,17 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+
+/// Ends with the test, however that ends: a process left behind would hold its output open.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 #[test]
 fn one_url_is_enough() {
@@ -26,8 +36,9 @@ fn one_url_is_enough() {
         ])
         .stderr(Stdio::piped())
         .spawn()
+        .map(Running)
         .unwrap();
-    let mut said = BufReader::new(proxy.stderr.take().unwrap()).lines();
+    let mut said = BufReader::new(proxy.0.stderr.take().unwrap()).lines();
     let line = said
         .find_map(|line| line.ok().filter(|line| line.contains("listening on ")))
         .expect("it says where it listens");
@@ -56,9 +67,9 @@ fn one_url_is_enough() {
     assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
 
     let interrupted = Command::new("kill")
-        .args(["-INT", &proxy.id().to_string()])
+        .args(["-INT", &proxy.0.id().to_string()])
         .status()
         .unwrap();
     assert!(interrupted.success());
-    assert_eq!(proxy.wait().unwrap().code(), Some(0));
+    assert_eq!(proxy.0.wait().unwrap().code(), Some(0));
 }
