@@ -55,8 +55,9 @@ pub fn run(args: &Args, say: &dyn Fn(&str)) -> u8 {
     let limit = open_files::raise();
     let wanted = config.bounds.max_connections;
     config.bounds.max_connections = open_files::room(limit, wanted);
-    if config.bounds.max_connections < wanted {
-        tracing::info!(
+    // A little less than a default of thousands is nothing to warn of at every start.
+    if config.bounds.max_connections < wanted / 2 {
+        tracing::warn!(
             limit,
             wanted,
             max_connections = config.bounds.max_connections,
