@@ -65,6 +65,7 @@ pub mod ratio;
 pub mod rejection;
 pub mod retry;
 pub mod retry_after;
+mod slots;
 mod stop;
 pub mod stripe;
 mod sync;

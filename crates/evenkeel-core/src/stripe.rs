@@ -45,6 +45,10 @@ impl<T> Striped<T> {
         &self.stripes[stripe.0 as usize & (self.stripes.len() - 1)].0
     }
 
+    pub(crate) const fn len(&self) -> usize {
+        self.stripes.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.stripes.iter().map(|padded| &padded.0)
     }

@@ -225,7 +225,7 @@ fn bulkhead(limit: u32, queue: u32) -> Bulkhead {
 }
 
 #[test]
-fn loom_bulkhead_never_admits_more_than_its_slots() {
+fn loom_slots_never_admits_more_than_its_slots() {
     model(|| {
         let bulkhead = bulkhead(1, 0);
         let shared = bulkhead.clone();
@@ -237,7 +237,7 @@ fn loom_bulkhead_never_admits_more_than_its_slots() {
 }
 
 #[test]
-fn loom_bulkhead_loses_no_slot() {
+fn loom_slots_loses_no_slot() {
     model(|| {
         let bulkhead = bulkhead(2, 0);
         let shared = bulkhead.clone();
@@ -247,7 +247,7 @@ fn loom_bulkhead_loses_no_slot() {
 }
 
 #[test]
-fn loom_bulkhead_serves_whoever_waits() {
+fn loom_slots_serves_whoever_waits() {
     model(|| {
         let bulkhead = bulkhead(1, 1);
         let permit = bulkhead.try_acquire().unwrap();
@@ -262,7 +262,7 @@ fn loom_bulkhead_serves_whoever_waits() {
 }
 
 #[test]
-fn loom_bulkhead_keeps_the_slot_of_a_waiter_who_leaves() {
+fn loom_slots_keeps_the_slot_of_a_waiter_who_leaves() {
     model(|| {
         let bulkhead = bulkhead(1, 1);
         let permit = bulkhead.try_acquire().unwrap();
@@ -273,6 +273,80 @@ fn loom_bulkhead_keeps_the_slot_of_a_waiter_who_leaves() {
         let after = bulkhead.snapshot(at(0));
         assert_eq!((after.in_use, after.waiting), (0, 0));
         assert!(bulkhead.try_acquire().is_ok());
+    });
+}
+
+/// With two stripes, of which each may keep one freed slot.
+fn striped(limit: u32, queue: u32) -> Bulkhead {
+    let mut config = bulkhead::Config::new(NonZeroU32::new(limit).unwrap());
+    config.queue = queue;
+    Bulkhead::striped(config, 2)
+}
+
+const STRIPES: [Stripe; 2] = [Stripe(0), Stripe(1)];
+
+#[test]
+fn loom_slots_are_never_granted_twice() {
+    model(|| {
+        let bulkhead = Arc::new(striped(1, 0));
+        // Leaves the only slot on the first stripe.
+        drop(bulkhead.try_acquire_on(STRIPES[0]));
+        let other = Arc::clone(&bulkhead);
+        let thread = thread::spawn(move || other.try_acquire_on(STRIPES[1]).ok());
+        let here = bulkhead.try_acquire_on(STRIPES[0]).ok();
+        let there = thread.join().unwrap();
+        assert!(
+            here.is_some() != there.is_some(),
+            "one of the two, and not none"
+        );
+        drop((here, there));
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+    });
+}
+
+#[test]
+fn loom_slots_are_not_lost_between_stripes() {
+    model(|| {
+        let bulkhead = Arc::new(striped(2, 0));
+        let other = Arc::clone(&bulkhead);
+        let thread = thread::spawn(move || {
+            drop(other.try_acquire_on(STRIPES[1]).unwrap());
+            drop(other.try_acquire_on(STRIPES[1]).unwrap());
+        });
+        drop(bulkhead.try_acquire_on(STRIPES[0]).unwrap());
+        thread.join().unwrap();
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+        let all = STRIPES.map(|stripe| bulkhead.try_acquire_on(stripe).is_ok());
+        assert_eq!(all, [true, true]);
+    });
+}
+
+#[test]
+fn loom_announce_a_waiter_before_it_looks_and_a_freed_slot_before_whoever_freed_it_does() {
+    model(|| {
+        let bulkhead = Arc::new(striped(1, 1));
+        let held = bulkhead.try_acquire_on(STRIPES[0]).unwrap();
+        let thread = thread::spawn(move || drop(held));
+        let mut ticket = bulkhead.enqueue(at(0)).unwrap();
+        let at_once = ticket.try_fetch();
+        thread.join().unwrap();
+        // Whoever freed it has looked by now: it was handed over, or seen.
+        assert!(at_once.is_some() || ticket.try_fetch().is_some());
+    });
+}
+
+#[test]
+fn loom_slots_of_a_lowered_limit_are_not_granted() {
+    model(|| {
+        let bulkhead = Arc::new(striped(2, 0));
+        let held = bulkhead.try_acquire_on(STRIPES[0]).unwrap();
+        let other = Arc::clone(&bulkhead);
+        let thread = thread::spawn(move || other.resize(NonZeroU32::MIN));
+        drop(held);
+        thread.join().unwrap();
+        let one = bulkhead.try_acquire_on(STRIPES[1]).unwrap();
+        assert!(bulkhead.try_acquire_on(STRIPES[0]).is_err());
+        drop(one);
     });
 }
 

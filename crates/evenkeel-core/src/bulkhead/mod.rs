@@ -5,10 +5,11 @@
 //! that takes 4.8 s serve 21 calls a second, of all kinds. A **bulkhead** gives each dependency a number
 //! of slots of its own, so that the water stays in one compartment.
 //!
-//! A slot is taken by one exchange of one word. When all are taken, a caller is refused at once or waits,
-//! in order of arrival, within a queue and a time that are both bounded. A freed slot goes straight to the
-//! caller who has waited longest: nobody who came later can snatch it, and no wake-up can be lost, since
-//! the number of waiters is in the word that whoever frees a slot must change.
+//! A slot is taken by one exchange of one word; callers on different [stripes](crate::stripe) meet only where
+//! few slots are left. When all are taken, a caller is refused at once or waits, in order of arrival, within
+//! a queue and a time that are both bounded. A freed slot goes straight to the caller who has waited
+//! longest: nobody who came later can snatch it, and no wake-up can be lost, since whoever waits announces
+//! itself first and whoever frees a slot looks afterwards.
 //!
 //! A [`Permit`] is a slot. It is free again when the permit is dropped, however that came about; a
 //! [`Ticket`] that is dropped leaves the queue, and hands on the slot if it had just been granted one.
@@ -27,7 +28,9 @@ use queue::{Queue, WaiterId};
 
 use crate::ratio::Ratio;
 use crate::rejection::{Reason, Rejection};
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering, Protocol, exchange, update};
+use crate::slots::{Announced, Freed, Slots};
+use crate::stripe::Stripe;
+use crate::sync::{Arc, Mutex};
 use crate::time::Instant;
 
 /// How many attempts may be under way at once, and how a caller may wait for its turn.
@@ -83,20 +86,21 @@ pub struct Bulkhead(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    /// Slots in use and callers waiting, 32 bits each. Waiters are only ever added while no slot is free,
-    /// and a slot freed while there are waiters goes to one of them: free slots and waiters do not meet.
-    word: AtomicU64,
+    slots: Slots,
     queue: Mutex<Queue>,
 }
 
 /// One slot, until it is dropped.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped at once admits nothing"]
-pub struct Permit(Bulkhead);
+pub struct Permit {
+    bulkhead: Bulkhead,
+    stripe: Stripe,
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.release();
+        self.bulkhead.release(self.stripe);
     }
 }
 
@@ -113,7 +117,7 @@ impl Ticket {
     /// Fetches the slot if it is this ticket's turn.
     pub fn try_fetch(&mut self) -> Option<Permit> {
         let fetched = self.fetch();
-        fetched.then(|| Permit(self.bulkhead.clone()))
+        fetched.then(|| self.bulkhead.permit(Stripe::default()))
     }
 
     /// The same without a permit: the slot is the caller's to release.
@@ -157,30 +161,19 @@ pub struct Snapshot {
     pub oldest_wait: Option<Duration>,
 }
 
-#[derive(Clone, Copy)]
-struct Word(u64);
-
-impl Word {
-    const fn new(in_use: u32, waiting: u32) -> Self {
-        Self(in_use as u64 | (waiting as u64) << 32)
-    }
-
-    const fn in_use(self) -> u32 {
-        (self.0 << 32 >> 32) as u32
-    }
-
-    const fn waiting(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-}
-
 impl Bulkhead {
-    /// A bulkhead with all its slots free.
+    /// A bulkhead with all its slots free, for callers on one stripe.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        Self::striped(config, 1)
+    }
+
+    /// The same, for callers on `stripes` stripes: as many as threads call at once.
+    #[must_use]
+    pub fn striped(config: Config, stripes: usize) -> Self {
         Self(Arc::new(Shared {
+            slots: Slots::new(config.limit.get(), stripes),
             config,
-            word: AtomicU64::new(0),
             queue: Mutex::new(Queue::default()),
         }))
     }
@@ -191,23 +184,33 @@ impl Bulkhead {
     /// [`Reason::BulkheadFull`].
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit, Rejection> {
-        if self.acquire() {
-            Ok(Permit(self.clone()))
+        self.try_acquire_on(Stripe::default())
+    }
+
+    /// The same for a caller on `stripe`.
+    ///
+    /// # Errors
+    /// [`Reason::BulkheadFull`].
+    #[inline]
+    pub fn try_acquire_on(&self, stripe: Stripe) -> Result<Permit, Rejection> {
+        if self.acquire(stripe) {
+            Ok(self.permit(stripe))
         } else {
             Err(Rejection::new(Reason::BulkheadFull))
         }
     }
 
+    fn permit(&self, stripe: Stripe) -> Permit {
+        Permit {
+            bulkhead: self.clone(),
+            stripe,
+        }
+    }
+
     /// Takes a slot without a permit: the caller releases it.
     #[inline]
-    pub(crate) fn acquire(&self) -> bool {
-        let limit = self.0.config.limit.get();
-        update(Protocol::Bulkhead, &self.0.word, |held| {
-            let held = Word(held);
-            (held.waiting() == 0 && held.in_use() < limit)
-                .then(|| Word::new(held.in_use() + 1, 0).0)
-        })
-        .is_some()
+    pub(crate) fn acquire(&self, stripe: Stripe) -> bool {
+        self.0.slots.acquire(stripe)
     }
 
     /// Queues for a slot; it may be this ticket's turn at once.
@@ -215,55 +218,77 @@ impl Bulkhead {
     /// # Errors
     /// [`Reason::QueueFull`], or [`Reason::BulkheadFull`] where nobody may wait.
     pub fn enqueue(&self, now: Instant) -> Result<Ticket, Rejection> {
-        let config = &self.0.config;
+        let (config, slots) = (&self.0.config, &self.0.slots);
         if config.queue == 0 {
             return Err(Rejection::new(Reason::BulkheadFull));
         }
-        self.with_queue(|queue| {
+        let (id, waker) = self.with_queue(|queue| {
             // Under the lock, so that whoever frees a slot and sees this waiter finds it in the queue.
-            let queued = update(Protocol::Bulkhead, &self.0.word, |held| {
-                let held = Word(held);
-                let (in_use, waiting) = (held.in_use(), held.waiting());
-                if waiting == 0 && in_use < config.limit.get() {
-                    return Some(Word::new(in_use + 1, 0).0);
+            match slots.announce_waiter(config.queue) {
+                Announced::Full => Err(Rejection::new(Reason::QueueFull)),
+                Announced::HasSlot => Ok((queue.push_granted(), None)),
+                Announced::Waits => {
+                    let id = queue.push(now);
+                    // Announced first: what was freed before that may lie on a stripe.
+                    let waker = slots.take_kept().then(|| self.pass_on(queue)).flatten();
+                    Ok((id, waker))
                 }
-                (waiting < config.queue).then(|| Word::new(in_use, waiting + 1).0)
-            });
-            let (before, after) = queued.ok_or(Rejection::new(Reason::QueueFull))?;
-            let id = queue.push(now);
-            if Word(after).in_use() > Word(before).in_use() {
-                queue.grant_first();
             }
-            Ok(Ticket {
-                bulkhead: self.clone(),
-                id: Some(id),
-            })
+        })?;
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(Ticket {
+            bulkhead: self.clone(),
+            id: Some(id),
         })
     }
 
     /// Frees a slot: for whoever has waited longest, or for anyone.
     #[inline]
-    pub(crate) fn release(&self) {
-        let mut held = Word(self.0.word.load(Ordering::Relaxed));
-        while held.waiting() == 0 {
-            let freed = Word::new(held.in_use() - 1, 0);
-            match exchange(Protocol::Bulkhead, &self.0.word, held.0, freed.0) {
-                Ok(_) => return,
-                Err(other) => held = Word(other),
-            }
+    pub(crate) fn release(&self, stripe: Stripe) {
+        if self.0.slots.release(stripe) == Freed::ForWaiter {
+            self.hand_over();
         }
-        self.hand_over();
+    }
+
+    /// From now on there are `limit` slots. More of them go to those who wait; with fewer, those in use
+    /// stay in use until they are given back.
+    ///
+    /// ```
+    /// # use evenkeel_core::bulkhead::{Bulkhead, Config};
+    /// # use std::num::NonZeroU32;
+    /// let bulkhead = Bulkhead::new(Config::new(NonZeroU32::new(2).unwrap()));
+    /// let (first, second) = (bulkhead.try_acquire(), bulkhead.try_acquire());
+    /// bulkhead.resize(NonZeroU32::MIN);
+    /// drop(first);
+    /// assert!(bulkhead.try_acquire().is_err(), "the second has the only one");
+    /// drop(second);
+    /// assert!(bulkhead.try_acquire().is_ok());
+    /// ```
+    pub fn resize(&self, limit: NonZeroU32) {
+        let slots = &self.0.slots;
+        let granted = self.with_queue(|queue| {
+            slots.resize(limit.get());
+            let mut granted = Vec::new();
+            while queue.len() != 0 && slots.take_free() {
+                granted.extend(self.pass_on(queue));
+            }
+            granted
+        });
+        for waker in granted {
+            waker.wake();
+        }
     }
 
     /// What the bulkhead shows of itself.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let held = Word(self.0.word.load(Ordering::Relaxed));
         let oldest = self.with_queue(|queue| queue.oldest());
         Snapshot {
-            limit: self.0.config.limit.get(),
-            in_use: held.in_use(),
-            waiting: held.waiting(),
+            limit: self.0.slots.limit(),
+            in_use: self.0.slots.in_use(),
+            waiting: self.0.slots.waiting(),
             oldest_wait: oldest.map(|since| now.since(since)),
         }
     }
@@ -285,13 +310,11 @@ impl Bulkhead {
     fn pass_on(&self, queue: &mut Queue) -> Option<Waker> {
         let granted = queue.grant_first();
         // Waiters change under the lock only, so the word agrees with the queue about whether one waits.
-        update(Protocol::Bulkhead, &self.0.word, |held| {
-            let held = Word(held);
-            Some(match granted {
-                Some(_) => Word::new(held.in_use(), held.waiting() - 1).0,
-                None => Word::new(held.in_use() - 1, held.waiting()).0,
-            })
-        });
+        if granted.is_some() {
+            self.0.slots.forget_waiter();
+        } else {
+            self.0.slots.add_free();
+        }
         granted.flatten()
     }
 
@@ -299,11 +322,7 @@ impl Bulkhead {
         // Of the one who left, to be dropped; or of the next in line, to be woken.
         let (left, next) = self.with_queue(|queue| {
             if let Some(waker) = queue.leave(id) {
-                debug_assert!(queue.len() < u32::MAX as usize, "a queue is bounded");
-                update(Protocol::Bulkhead, &self.0.word, |held| {
-                    let held = Word(held);
-                    Some(Word::new(held.in_use(), held.waiting() - 1).0)
-                });
+                self.0.slots.forget_waiter();
                 return (waker, None);
             }
             // Its turn had come in the meantime: the slot goes on.

@@ -39,6 +39,14 @@ impl Queue {
         id
     }
 
+    /// One who need not wait: a slot was free after all.
+    pub(super) fn push_granted(&mut self) -> WaiterId {
+        self.last += 1;
+        let id = WaiterId(self.last);
+        self.granted.insert(id);
+        id
+    }
+
     /// Grants a slot to whoever has waited longest; answers how to wake them.
     pub(super) fn grant_first(&mut self) -> Option<Option<Waker>> {
         let first = self.waiting.pop_front()?;

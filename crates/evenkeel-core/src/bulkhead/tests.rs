@@ -1,6 +1,7 @@
 use super::*;
 use core::sync::atomic::AtomicU32;
 use proptest::prelude::*;
+use std::sync::atomic::Ordering;
 use std::task::Wake;
 
 fn at(millis: u64) -> Instant {

@@ -139,7 +139,7 @@ impl Drop for AttemptPermit {
             return;
         }
         if let Some(bulkhead) = &self.local.shared.bulkhead {
-            bulkhead.release();
+            bulkhead.release(self.local.stripe);
         }
     }
 }

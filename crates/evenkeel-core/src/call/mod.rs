@@ -327,7 +327,7 @@ impl Call {
             }
         }
         let bulkhead = shared.bulkhead.as_ref().filter(|_| !holds_slot);
-        if let Some(full) = bulkhead.filter(|bulkhead| !bulkhead.acquire()) {
+        if let Some(full) = bulkhead.filter(|bulkhead| !bulkhead.acquire(local.stripe)) {
             // What was admitted was not attempted: a probe's place is free again.
             if let (Some(breaker), Some(admission)) = (&shared.breaker, admission) {
                 breaker.settle(local.stripe, admission, now, Outcome::Ignored);
@@ -403,7 +403,7 @@ impl Call {
     #[cold]
     fn refuse(&mut self, rejection: Rejection, holds_slot: bool) -> Step {
         if let (true, Some(bulkhead)) = (holds_slot, &self.shared().bulkhead) {
-            bulkhead.release();
+            bulkhead.release(self.local.stripe);
         }
         if self.attempts == 0 {
             self.count(Event::rejection(rejection.reason));

@@ -37,7 +37,10 @@ impl Shared {
         let breaker = config.breaker.clone();
         Self {
             breaker: breaker.map(|breaker| Breaker::new(breaker, identity, stripes)),
-            bulkhead: config.bulkhead.clone().map(Bulkhead::new),
+            bulkhead: config
+                .bulkhead
+                .clone()
+                .map(|bulkhead| Bulkhead::striped(bulkhead, stripes)),
             budget: budget.map(|budget| Budget::new(budget, stripes)),
             counts: Striped::new(stripes, Counts::new),
             deadline: nanos(config.deadline),
