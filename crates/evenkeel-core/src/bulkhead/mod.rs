@@ -268,6 +268,13 @@ impl Bulkhead {
         }
     }
 
+    /// Whether more than `share` of the slots are in use: too many for attempts that need not be made.
+    #[must_use]
+    pub fn is_used_beyond(&self, share: Ratio) -> bool {
+        let held = Word(self.0.word.load(Ordering::Relaxed));
+        u64::from(held.in_use()) > share.of(u64::from(self.0.config.limit.get()))
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
     }
