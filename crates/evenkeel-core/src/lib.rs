@@ -53,6 +53,7 @@ pub mod call;
 pub mod case;
 pub mod counter;
 pub mod deadline;
+pub mod endpoint;
 pub mod entropy;
 pub mod hedge;
 pub mod limiter;

@@ -221,6 +221,11 @@ impl Breaker {
         }
     }
 
+    /// Whether calls flow: all of them, or a share that grows.
+    pub(crate) fn is_closed(&self) -> bool {
+        is_closed(self.word())
+    }
+
     /// How long a call that came now would be told to stay away, if it is certain to be refused.
     pub(crate) fn refusal(&self, now: Instant) -> Option<Duration> {
         let word = self.word();

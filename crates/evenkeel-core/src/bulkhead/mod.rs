@@ -293,6 +293,13 @@ impl Bulkhead {
         }
     }
 
+    /// Whether more than `share` of the slots are in use: too many for attempts that need not be made.
+    #[must_use]
+    pub fn is_used_beyond(&self, share: Ratio) -> bool {
+        let slots = &self.0.slots;
+        u64::from(slots.in_use()) > share.of(u64::from(slots.limit()))
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
     }

@@ -43,7 +43,7 @@ use core::time::Duration;
 
 pub use parse::ParseError;
 pub use run::run;
-pub use say::{rejected, shown, stopped};
+pub use say::{begun, rejected, shown, stopped};
 
 use crate::outcome::Finished;
 use crate::policy::Config;

@@ -140,7 +140,7 @@ fn read_retry(text: &str, budget: Option<budget::Config>) -> Reading<retry::Conf
                 retry.throttled.jitter = retry.backoff.jitter;
             }
             "throttled" => retry.throttled.initial = duration(value)?,
-            "max_retry_after" => retry.max_retry_after = duration(value)?,
+            "max_retry_after" => retry.retry_after.cap = duration(value)?,
             other => return Err(unknown(other)),
         }
     }

@@ -151,22 +151,16 @@ enum State {
     Gradient2(Gradient2),
 }
 
-/// What an admitted attempt carries: the core's own form of a [`Permit`], without the handle.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Admission {
-    began: Instant,
-    stripe: Stripe,
-    /// How many were in flight with this one when it began.
-    in_flight: u32,
-}
-
 /// One place among those in flight. Report how the attempt ended with [`Permit::finish`]; dropped, it gives
 /// its place back and counts for nothing.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped at once admits nothing"]
 pub struct Permit {
     limiter: Limiter,
-    admission: Option<Admission>,
+    began: Instant,
+    stripe: Stripe,
+    /// How many were in flight with this one when it began.
+    in_flight: u32,
 }
 
 impl Permit {
@@ -174,20 +168,16 @@ impl Permit {
     ///
     /// Only a success says how long a call takes: failures are quick, and would pass for health. Overload is
     /// a drop. A failure is one for [`Algorithm::Classic`] alone, whose rule says so.
-    pub fn finish(mut self, now: Instant, outcome: Outcome) {
-        if let Some(admission) = self.admission.take() {
-            self.limiter.settle(admission, now, outcome);
-        }
+    pub fn finish(self, now: Instant, outcome: Outcome) {
+        let took = now.since(self.began);
+        self.limiter
+            .observe(self.stripe, self.in_flight, took, now, outcome);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(admission) = self.admission.take() {
-            // An ignored outcome moves nothing that needs the time.
-            self.limiter
-                .settle(admission, Instant::ZERO, Outcome::Ignored);
-        }
+        self.limiter.release();
     }
 }
 
@@ -243,10 +233,12 @@ impl Limiter {
     /// [`Reason::LimiterFull`]. When a place comes free nobody can tell.
     #[inline]
     pub fn try_acquire(&self, now: Instant, stripe: Stripe) -> Result<Permit, Rejection> {
-        let admission = self.admit(now, stripe)?;
+        let in_flight = self.admit()?;
         Ok(Permit {
             limiter: self.clone(),
-            admission: Some(admission),
+            began: now,
+            stripe,
+            in_flight,
         })
     }
 
@@ -278,36 +270,44 @@ impl Limiter {
         }
     }
 
-    /// Takes a place without a permit: the caller settles it.
+    /// Takes a place without a permit: the caller [releases](Limiter::release) it. Answers how many are in
+    /// flight with this one.
     #[inline]
-    pub(crate) fn admit(&self, now: Instant, stripe: Stripe) -> Result<Admission, Rejection> {
+    pub(crate) fn admit(&self) -> Result<u32, Rejection> {
         let limit = self.0.limit.load(Ordering::Relaxed);
         let taken = update(Protocol::Limiter, &self.0.in_flight, |in_flight| {
             (in_flight < limit).then_some(in_flight + 1)
         });
         let (_, in_flight) = taken.ok_or(Rejection::new(Reason::LimiterFull))?;
-        Ok(Admission {
-            began: now,
-            stripe,
-            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
-        })
+        Ok(u32::try_from(in_flight).unwrap_or(u32::MAX))
     }
 
-    /// Takes back what [`Limiter::admit`] gave, with what became of it.
+    /// Gives back a place that [`Limiter::admit`] gave.
     #[inline]
-    pub(crate) fn settle(&self, admission: Admission, now: Instant, outcome: Outcome) {
+    pub(crate) fn release(&self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let (window, stripe) = (&self.0.window, admission.stripe);
+    }
+
+    /// Learns what an attempt was like that began when `in_flight` were under way.
+    #[inline]
+    pub(crate) fn observe(
+        &self,
+        stripe: Stripe,
+        in_flight: u32,
+        took: Duration,
+        now: Instant,
+        outcome: Outcome,
+    ) {
+        let window = &self.0.window;
         match outcome {
             Outcome::Success => {
                 let limit = self.0.limit.load(Ordering::Relaxed);
-                let calm = u64::from(admission.in_flight) <= CALM.of(limit).max(1);
-                let took = now.since(admission.began);
-                window.record_served(stripe, took, admission.in_flight, calm);
+                let calm = u64::from(in_flight) <= CALM.of(limit).max(1);
+                window.record_served(stripe, took, in_flight, calm);
             }
             Outcome::Failure if !self.failures_are_drops() => return,
             Outcome::Failure | Outcome::Overload => {
-                window.record_dropped(stripe, admission.in_flight);
+                window.record_dropped(stripe, in_flight);
             }
             Outcome::Ignored => return,
         }

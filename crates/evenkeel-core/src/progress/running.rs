@@ -12,7 +12,7 @@ pub(super) struct Running([AtomicU64; SLOTS]);
 
 /// Where a call is registered.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Slot(usize);
+pub(crate) struct Slot(u8);
 
 impl Running {
     pub(super) fn new() -> Self {
@@ -22,17 +22,17 @@ impl Running {
     /// Registers a call that began at `began`; none where all places are taken, by older ones as a rule.
     pub(super) fn enter(&self, began: Instant) -> Option<Slot> {
         let entry = began.as_nanos().saturating_add(1);
-        self.0
-            .iter()
-            .position(|slot| {
+        (0_u8..)
+            .zip(&self.0)
+            .find(|(_, slot)| {
                 slot.load(Ordering::Relaxed) == 0
                     && exchange(Protocol::Progress, slot, 0, entry).is_ok()
             })
-            .map(Slot)
+            .map(|(at, _)| Slot(at))
     }
 
     pub(super) fn leave(&self, slot: Slot) {
-        self.0[slot.0].store(0, Ordering::Relaxed);
+        self.0[usize::from(slot.0)].store(0, Ordering::Relaxed);
     }
 
     /// When the oldest of them began.
