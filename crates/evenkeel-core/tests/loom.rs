@@ -11,13 +11,15 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Arc;
 
-use evenkeel_core::breaker::{self, Breaker, State};
+use evenkeel_core::breaker::{self, Breaker, Mode, SlowRate, SlowerThan, State};
 use evenkeel_core::budget::{self, Budget, Cost};
 use evenkeel_core::bulkhead::{self, Bulkhead};
+use evenkeel_core::call::{CallHint, Step};
 use evenkeel_core::entropy::Entropy;
 use evenkeel_core::limiter::{self, Limiter};
 use evenkeel_core::outcome::{Class, Finished, Outcome};
 use evenkeel_core::outlier::{self, Outliers};
+use evenkeel_core::policy::{self, Policy};
 use evenkeel_core::progress::{self, Progress};
 use evenkeel_core::rate::{self, RateLimit};
 use evenkeel_core::ratio::Ratio;
@@ -142,6 +144,49 @@ fn loom_breaker_gets_the_place_of_a_dropped_probe_back() {
         assert_eq!(under_way, u8::from(admitted.is_some()));
         drop(admitted);
         assert!(acquire(&breaker, 1_000).is_some());
+    });
+}
+
+#[test]
+fn loom_breaker_keeps_a_forced_circuit_open_whoever_races_it() {
+    model(|| {
+        let breaker = breaker(1, 1);
+        let permit = acquire(&breaker, 0).unwrap();
+        let shared = breaker.clone();
+        let failure = thread::spawn(move || permit.finish(at(0), Outcome::Failure));
+        let forced = breaker.set_mode(Mode::ForcedOpen, at(0));
+        let opened = failure.join().unwrap();
+        // Whoever was first changed the state, and only they say so; the mode is the person's.
+        assert!(forced.is_some() != opened.is_some());
+        assert_eq!(breaker.mode(), Mode::ForcedOpen);
+        assert!(acquire(&shared, 60_000).is_none());
+    });
+}
+
+#[test]
+fn loom_breaker_counts_every_attempt_that_is_slow_while_it_runs() {
+    model(|| {
+        let mut config = breaker::Config::classic();
+        config.slow = Some(SlowRate::new(SlowerThan::Fixed(Duration::from_millis(1))));
+        config.consecutive = None;
+        let policy_config = {
+            let mut policy = policy::Config::new(Duration::from_secs(60));
+            policy.breaker = Some(config);
+            policy
+        };
+        let policy = Policy::new(policy_config, "loom", 1);
+        let shared = policy.clone();
+        let calls = together(2, move |number| {
+            let mut call = shared.begin(at(0), CallHint::new(number));
+            let permit = call.poll(at(0));
+            let waits = call.poll(at(1));
+            assert!(matches!(waits, Step::WaitUntil(_)));
+            (call, permit)
+        });
+        let running = || policy.snapshot(at(1)).breaker.unwrap().running_slow;
+        assert_eq!(running(), 2);
+        drop(calls);
+        assert_eq!(running(), 0);
     });
 }
 

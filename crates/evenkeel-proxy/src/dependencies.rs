@@ -4,7 +4,7 @@
 //! no series: a bulkhead of zero would look like one that is full.
 
 use evenkeel::Dependency;
-use evenkeel::core::breaker::State;
+use evenkeel::core::breaker::{Mode, Snapshot as Breaker, State};
 use evenkeel::core::bulkhead::Snapshot as Bulkhead;
 use evenkeel::core::policy::Snapshot;
 use evenkeel::core::rejection::Reason;
@@ -35,7 +35,7 @@ struct Family {
     read: fn(&Snapshot) -> Vec<(&'static str, u64)>,
 }
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 13] = [
     Family {
         name: "retry_attempts",
         help: "Attempts by whether they were the first, a retry or a hedge",
@@ -78,6 +78,42 @@ const FAMILIES: [Family; 10] = [
                 .map(|state| (state.as_str(), u64::from(*state == breaker.state)))
                 .collect(),
             None => Vec::new(),
+        },
+    },
+    Family {
+        name: "evenkeel_breaker_mode",
+        help: "Who decides about the breaker",
+        kind: MetricType::Gauge,
+        label: "mode",
+        unit: 1,
+        read: |seen| match &seen.breaker {
+            Some(breaker) => Mode::ALL
+                .iter()
+                .map(|mode| (mode.as_str(), u64::from(*mode == breaker.mode)))
+                .collect(),
+            None => Vec::new(),
+        },
+    },
+    Family {
+        name: "evenkeel_breaker_unenforced",
+        help: "Attempts that the breaker would have refused, had it not been observed only",
+        kind: MetricType::Counter,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            let unenforced = |breaker: &Breaker| ("", breaker.unenforced);
+            seen.breaker.iter().map(unenforced).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_breaker_running_slow",
+        help: "Attempts that still run and that the breaker calls slow",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            let running = |breaker: &Breaker| ("", u64::from(breaker.running_slow));
+            seen.breaker.iter().map(running).collect()
         },
     },
     Family {

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::{Call, History, StopReason};
+use crate::breaker::Breaker;
 use crate::budget::{Cost, Withdrawal};
 use crate::outcome::{Class, Finished, Outcome};
 use crate::ratio::Ratio;
@@ -51,11 +52,8 @@ impl Call {
         if self.deadline.has_passed(resume) {
             return Err(StopReason::DeadlineTooClose);
         }
-        let refusal = shared
-            .breaker
-            .as_ref()
-            .and_then(|breaker| breaker.refusal(resume));
-        if refusal.is_some() {
+        let refuses = |breaker: &Breaker| breaker.refuses(resume);
+        if shared.breaker.as_ref().is_some_and(refuses) {
             return Err(StopReason::Refused(Reason::BreakerOpen));
         }
         let Some(budget) = &shared.budget else {

@@ -12,6 +12,9 @@ use crate::policy::live::Local;
 use crate::stripe::Padded;
 use crate::time::Instant;
 
+/// An attempt that was abandoned after a second, in nanoseconds, was slow, where nothing tells what is usual.
+const SLOW: u64 = 1_000_000_000;
+
 /// Which attempt of a call: 1 is the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId(pub(super) u32);
@@ -48,6 +51,8 @@ pub struct AttemptPermit {
     /// Abandoned after this many nanoseconds, it was the dependency that was slow.
     pub(super) blame_after: u64,
     pub(super) admission: Option<Admission>,
+    /// How many nanoseconds its answer's head took, once that is here: what follows is a download.
+    pub(super) answered_after: Option<u64>,
     pub(super) holds_slot: bool,
     /// Held for its place among the concurrent extras. On the heap, for the first attempt has none.
     pub(super) withdrawal: Option<Box<Withdrawal>>,
@@ -80,8 +85,8 @@ impl AttemptPermit {
 
     /// Ends an attempt that nobody waits for any more.
     ///
-    /// If it ran for as long as its timeout, or for a second, or used up the whole deadline of its policy,
-    /// the dependency was overloaded, whoever gave up; a hung dependency must not go unnoticed because its
+    /// If it ran for as long as its timeout, or until its breaker calls it slow (for a second where that does
+    /// not know), or used up the whole deadline of its policy, the dependency was overloaded, whoever gave up; a hung dependency must not go unnoticed because its
     /// callers hang up. If the code around it is `unwinding`, it failed. Otherwise nothing was learned.
     pub fn abandon(self, now: Instant, unwinding: bool) -> Option<Transition> {
         let outcome = self.outcome_if_abandoned(now, unwinding);
@@ -93,16 +98,26 @@ impl AttemptPermit {
     pub fn outcome_if_abandoned(&self, now: Instant, unwinding: bool) -> Outcome {
         if unwinding {
             Outcome::Failure
-        } else if now.nanos_since(self.started) >= self.blame_after {
+        } else if now.nanos_since(self.started) >= self.blame_after.min(self.slow_after(now)) {
             Outcome::Overload
         } else {
             Outcome::Ignored
         }
     }
 
+    /// From when on it is slow by any measure: the breaker's, or a second.
+    fn slow_after(&self, now: Instant) -> u64 {
+        let breaker = self.local.shared.breaker.as_ref();
+        breaker
+            .map(|breaker| breaker.slow_after(now))
+            .filter(|after| *after != u64::MAX)
+            .unwrap_or(SLOW)
+    }
+
     /// Its answer was accepted: a probe that waited for more than that would keep the circuit half-open
     /// for as long as a download takes.
     pub(super) fn accept(&mut self, now: Instant) -> Option<Transition> {
+        self.answered_after = Some(now.nanos_since(self.started));
         if !self.admission.as_ref()?.is_probe() {
             return None;
         }
@@ -127,7 +142,10 @@ impl AttemptPermit {
     fn settle(&mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
         let admission = self.admission.take()?;
         let breaker = self.local.shared.breaker.as_ref()?;
-        breaker.settle(self.local.stripe, admission, now, outcome)
+        let took = self
+            .answered_after
+            .unwrap_or_else(|| now.nanos_since(self.started));
+        breaker.settle(self.local.stripe, admission, now, took, outcome)
     }
 }
 

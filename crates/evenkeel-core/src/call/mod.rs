@@ -28,12 +28,14 @@
 
 mod again;
 mod attempt;
+mod watch;
 
 use core::task::Waker;
 use core::time::Duration;
 use std::sync::Arc;
 
 pub use attempt::{AttemptId, AttemptPermit, AttemptRecord};
+use watch::Watch;
 
 use crate::backoff::Backoff;
 use crate::breaker::Transition;
@@ -48,10 +50,6 @@ use crate::rejection::{Reason, Rejection};
 pub use crate::stop::StopReason;
 use crate::stripe::{Padded, Stripe};
 use crate::time::Instant;
-
-/// An attempt that was abandoned after a second, in nanoseconds, was slow by any measure, whatever its own
-/// timeout.
-const SLOW: u64 = 1_000_000_000;
 
 /// What a call brings with it.
 #[derive(Debug, Clone, Copy)]
@@ -156,8 +154,14 @@ struct History {
 enum Phase {
     Ready,
     Queued(Box<Queued>),
-    Running { id: AttemptId, due: Instant },
-    BackingOff { until: Instant },
+    Running {
+        id: AttemptId,
+        due: Instant,
+        watch: Watch,
+    },
+    BackingOff {
+        until: Instant,
+    },
     Over(End),
 }
 
@@ -195,16 +199,19 @@ impl Call {
     /// What to do now. See [the contract](self#the-contract).
     #[inline]
     pub fn poll(&mut self, now: Instant) -> Step {
-        match &self.phase {
+        match &mut self.phase {
             Phase::Ready => self.start(now, false),
-            Phase::Running { id, due } => {
+            Phase::Running { id, due, watch } => {
                 if self.deadline.has_passed(now) {
                     self.count(Event::DEADLINE_EXCEEDED);
                     self.over(End::TimedOut)
                 } else if now >= *due {
                     Step::Abandon(*id)
                 } else {
-                    Step::WaitUntil((*due).min(self.deadline.at()))
+                    let breaker = self.local.shared.breaker.as_ref();
+                    let (look_again, transition) = watch.look(breaker, now);
+                    self.transition = transition.or(self.transition);
+                    Step::WaitUntil((*due).min(self.deadline.at()).min(look_again))
                 }
             }
             Phase::BackingOff { until } if now < *until => Step::WaitUntil(*until),
@@ -217,9 +224,9 @@ impl Call {
     /// The head of an attempt's answer arrived, and it is acceptable: its timeout no longer applies, the
     /// deadline still does. If it was a probe, it has shown what it was to show.
     pub fn on_accepted(&mut self, attempt: &mut AttemptPermit, now: Instant) {
-        if let Phase::Running { id, due } = &mut self.phase {
+        if let Phase::Running { id, due, watch } = &mut self.phase {
             if *id == attempt.id {
-                *due = Instant::MAX;
+                (*due, *watch) = (Instant::MAX, Watch::Off);
             }
         }
         self.transition = attempt.accept(now).or(self.transition);
@@ -330,7 +337,7 @@ impl Call {
         if let Some(full) = bulkhead.filter(|bulkhead| !bulkhead.acquire()) {
             // What was admitted was not attempted: a probe's place is free again.
             if let (Some(breaker), Some(admission)) = (&shared.breaker, admission) {
-                breaker.settle(local.stripe, admission, now, Outcome::Ignored);
+                breaker.settle(local.stripe, admission, now, 0, Outcome::Ignored);
             }
             return match full.enqueue(now) {
                 Ok(ticket) => {
@@ -360,7 +367,8 @@ impl Call {
         }
         let id = AttemptId(self.attempts);
         let due = now.plus_nanos(timeout);
-        self.phase = Phase::Running { id, due };
+        let watch = Watch::new(admission, now);
+        self.phase = Phase::Running { id, due, watch };
         let whole_deadline = if first && !self.deadline.is_brought() {
             remaining
         } else {
@@ -370,8 +378,9 @@ impl Call {
             id,
             started: now,
             due: due.min(self.deadline.at()),
-            blame_after: timeout.min(SLOW).min(whole_deadline),
+            blame_after: timeout.min(whole_deadline),
             admission,
+            answered_after: None,
             holds_slot: shared.bulkhead.is_some(),
             withdrawal,
             is_judged: false,

@@ -95,6 +95,16 @@ impl Policy {
         &self.stripes[0].shared.config
     }
 
+    /// Sets who decides about the circuit, if there is one; answers the change of state that this made.
+    pub fn set_breaker_mode(
+        &self,
+        mode: breaker::Mode,
+        now: Instant,
+    ) -> Option<breaker::Transition> {
+        let breaker = self.stripes[0].shared.breaker.as_ref()?;
+        breaker.set_mode(mode, now)
+    }
+
     /// What the policy shows of itself. Consumes no permit and no probe.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
