@@ -322,6 +322,57 @@ fn loom_bulkhead_keeps_the_slot_of_a_waiter_who_leaves() {
 }
 
 #[test]
+fn loom_bulkhead_serves_a_heavy_waiter_when_the_last_of_its_slots_is_free() {
+    model(|| {
+        let two = NonZeroU32::new(2).unwrap();
+        let bulkhead = bulkhead(2, 2);
+        let (one, other) = (bulkhead.try_acquire(), bulkhead.try_acquire());
+        let mut heavy = bulkhead.enqueue_many(two, at(0)).unwrap();
+        let frees = thread::spawn(move || drop(one));
+        drop(other);
+        frees.join().unwrap();
+        assert_eq!(heavy.try_fetch().map(|permit| permit.weight()), Some(2));
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+    });
+}
+
+#[test]
+fn loom_bulkhead_loses_no_waiter_to_a_resize() {
+    model(|| {
+        let bulkhead = bulkhead(1, 1);
+        let permit = bulkhead.try_acquire().unwrap();
+        let (waits, grows) = (bulkhead.clone(), bulkhead.clone());
+        let waiter = thread::spawn(move || waits.enqueue(at(0)).unwrap());
+        let resize = thread::spawn(move || grows.resize(NonZeroU32::new(2).unwrap()));
+        let mut ticket = waiter.join().unwrap();
+        resize.join().unwrap();
+        // Grown before or after the waiter queued: either way there is room for it now.
+        assert!(ticket.try_fetch().is_some());
+        drop(permit);
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+    });
+}
+
+#[test]
+fn loom_bulkhead_hands_over_within_what_a_shrinking_left() {
+    model(|| {
+        let bulkhead = bulkhead(2, 1);
+        let (one, other) = (bulkhead.try_acquire(), bulkhead.try_acquire());
+        let mut ticket = bulkhead.enqueue(at(0)).unwrap();
+        let shrinks = bulkhead.clone();
+        let resize = thread::spawn(move || shrinks.resize(NonZeroU32::MIN));
+        drop(one);
+        resize.join().unwrap();
+        // Handed over before it shrank, both are in use; after, the waiter waits for the other.
+        let shown = bulkhead.snapshot(at(0));
+        assert_eq!(shown.in_use + shown.waiting, 2);
+        drop(other);
+        assert!(ticket.try_fetch().is_some());
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+    });
+}
+
+#[test]
 fn loom_window_counts_every_call_of_a_new_slice() {
     model(|| {
         let budget = budget(0);

@@ -12,6 +12,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use std::fmt;
+use std::time::Duration;
 
 /// The dependencies of one proxy, each once.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ struct Family {
     read: fn(&Snapshot) -> Vec<(&'static str, u64)>,
 }
 
-const FAMILIES: [Family; 13] = [
+const FAMILIES: [Family; 15] = [
     Family {
         name: "retry_attempts",
         help: "Attempts by whether they were the first, a retry or a hedge",
@@ -154,6 +155,28 @@ const FAMILIES: [Family; 13] = [
         },
     },
     Family {
+        name: "evenkeel_bulkhead_oldest_wait_seconds",
+        help: "How long the first in line for a slot has waited",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            let age = |bulkhead: &Bulkhead| ("", millis(bulkhead.oldest_wait));
+            seen.bulkhead.iter().map(age).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_bulkhead_oldest_permit_seconds",
+        help: "How long the oldest slot in use has been held: one that only grows is a leak",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            let age = |bulkhead: &Bulkhead| ("", millis(bulkhead.oldest_permit));
+            seen.bulkhead.iter().map(age).collect()
+        },
+    },
+    Family {
         name: "bulkhead_rejections",
         help: "Calls refused for want of a slot",
         kind: MetricType::Counter,
@@ -204,6 +227,11 @@ const FAMILIES: [Family; 13] = [
         read: |seen| vec![("", seen.tally.in_flight())],
     },
 ];
+
+fn millis(age: Option<Duration>) -> u64 {
+    let millis = age.unwrap_or_default().as_millis();
+    u64::try_from(millis).unwrap_or(u64::MAX)
+}
 
 impl Collector for Dependencies {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::breaker::{Admission, Transition};
 use crate::budget::Withdrawal;
+use crate::bulkhead::Held;
 use crate::counter::Event;
 use crate::outcome::{Class, Outcome};
 use crate::policy::live::Local;
@@ -54,6 +55,8 @@ pub struct AttemptPermit {
     /// How many nanoseconds its answer's head took, once that is here: what follows is a download.
     pub(super) answered_after: Option<u64>,
     pub(super) holds_slot: bool,
+    /// Shows since when, once its answer goes on after its call has ended.
+    pub(super) held: Option<Held>,
     /// Held for its place among the concurrent extras. On the heap, for the first attempt has none.
     pub(super) withdrawal: Option<Box<Withdrawal>>,
     pub(super) is_judged: bool,
@@ -118,6 +121,9 @@ impl AttemptPermit {
     /// for as long as a download takes.
     pub(super) fn accept(&mut self, now: Instant) -> Option<Transition> {
         self.answered_after = Some(now.nanos_since(self.started));
+        if let (true, Some(bulkhead)) = (self.holds_slot, &self.local.shared.bulkhead) {
+            self.held = bulkhead.register(self.started);
+        }
         if !self.admission.as_ref()?.is_probe() {
             return None;
         }

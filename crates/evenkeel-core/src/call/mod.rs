@@ -208,8 +208,7 @@ impl Call {
                 } else if now >= *due {
                     Step::Abandon(*id)
                 } else {
-                    let breaker = self.local.shared.breaker.as_ref();
-                    let (look_again, transition) = watch.look(breaker, now);
+                    let (look_again, transition) = watch.look(&self.local.shared, now);
                     self.transition = transition.or(self.transition);
                     Step::WaitUntil((*due).min(self.deadline.at()).min(look_again))
                 }
@@ -226,7 +225,8 @@ impl Call {
     pub fn on_accepted(&mut self, attempt: &mut AttemptPermit, now: Instant) {
         if let Phase::Running { id, due, watch } = &mut self.phase {
             if *id == attempt.id {
-                (*due, *watch) = (Instant::MAX, Watch::Off);
+                *due = Instant::MAX;
+                watch.answered();
             }
         }
         self.transition = attempt.accept(now).or(self.transition);
@@ -381,6 +381,7 @@ impl Call {
             blame_after: timeout.min(whole_deadline),
             admission,
             answered_after: None,
+            held: None,
             holds_slot: shared.bulkhead.is_some(),
             withdrawal,
             is_judged: false,

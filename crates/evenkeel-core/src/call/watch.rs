@@ -1,49 +1,58 @@
-//! Whether an attempt that still runs is slow already.
+//! What depends on how long an attempt has been running.
 //!
 //! A call is asked what to do next only while its attempt is pending, and then sets a timer anyway. So that
-//! is when the question is asked, and the timer is set for the moment at which the answer changes: an
-//! attempt that ends at once pays nothing, and nobody keeps a list of what runs.
+//! is when an attempt's age is registered with its bulkhead and held against its breaker's rule for slow
+//! calls, and the timer is set for the moment at which the answer changes: an attempt that ends at once pays
+//! for neither.
 
-use crate::breaker::{Admission, Breaker, RunningSlow, Transition};
+use crate::breaker::{Admission, RunningSlow, Transition};
+use crate::bulkhead::Held;
+use crate::policy::live::Shared;
 use crate::time::Instant;
 
 /// What is known of a running attempt.
 #[derive(Debug)]
-pub(super) enum Watch {
-    /// Nothing depends on how long it runs: it is a probe, which has a lease, or its answer has come.
-    Off,
-    /// It was admitted then, and has not been found slow.
-    Running(Admission, Instant),
-    /// It is slow, and counts as such for as long as it runs.
-    Slow {
-        /// Counts it until it is dropped.
-        _counted: RunningSlow,
-    },
+pub(super) struct Watch {
+    began: Instant,
+    /// What to hold it against; none for a probe, which has a lease, and once it has been found slow.
+    admission: Option<Admission>,
+    /// Counts it as slow until it is dropped.
+    slow: Option<RunningSlow>,
+    /// Shows since when it holds its slot.
+    held: Option<Held>,
 }
 
 impl Watch {
-    pub(super) fn new(admission: Option<Admission>, now: Instant) -> Self {
-        match admission {
-            Some(admission) if !admission.is_probe() => Self::Running(admission, now),
-            _ => Self::Off,
+    #[inline]
+    pub(super) fn new(admission: Option<Admission>, began: Instant) -> Self {
+        Self {
+            began,
+            admission: admission.filter(|admission| !admission.is_probe()),
+            slow: None,
+            held: None,
         }
     }
 
     /// Looks at the attempt; answers when to look again, and what that moved.
-    pub(super) fn look(
-        &mut self,
-        breaker: Option<&Breaker>,
-        now: Instant,
-    ) -> (Instant, Option<Transition>) {
-        let (Self::Running(admission, started), Some(breaker)) = (&*self, breaker) else {
+    pub(super) fn look(&mut self, shared: &Shared, now: Instant) -> (Instant, Option<Transition>) {
+        if let (Some(bulkhead), None) = (&shared.bulkhead, &self.held) {
+            self.held = bulkhead.register(self.began);
+        }
+        let (Some(admission), Some(breaker)) = (self.admission, &shared.breaker) else {
             return (Instant::MAX, None);
         };
-        let at = started.plus_nanos(breaker.slow_after(now));
+        let at = self.began.plus_nanos(breaker.slow_after(now));
         if now < at {
             return (at, None);
         }
-        let (slow, transition) = breaker.enter_slow(*admission, now);
-        *self = slow.map_or(Self::Off, |counted| Self::Slow { _counted: counted });
+        self.admission = None;
+        let (slow, transition) = breaker.enter_slow(admission, now);
+        self.slow = slow;
         (Instant::MAX, transition)
+    }
+
+    /// Its answer has come: it is not slow any more, however long that is read.
+    pub(super) fn answered(&mut self) {
+        (self.admission, self.slow) = (None, None);
     }
 }

@@ -29,7 +29,7 @@ mod running;
 
 use core::time::Duration;
 
-use running::{Running, Slot};
+pub(crate) use running::{Running, Slot};
 
 use crate::ratio::Ratio;
 use crate::stripe::{Stripe, Striped};
