@@ -108,7 +108,7 @@ impl Endpoints {
         let admits = |host: usize| {
             breakers
                 .get(host)
-                .is_none_or(|breaker| breaker.refusal(now).is_none())
+                .is_none_or(|breaker| !breaker.refuses(now))
         };
         let stands = |host: usize| self.is_available(host, now);
         let is_new = |host: usize| tried >> host & 1 == 0;

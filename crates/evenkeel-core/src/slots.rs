@@ -68,8 +68,10 @@ impl Word {
         (self.0 << (64 - FREE_BITS) >> (64 - FREE_BITS)) as u32
     }
 
-    const fn is_any_free(self) -> bool {
-        self.free() > NONE_FREE
+    /// The word after `weight` slots are taken, if as many are free and nobody was here first.
+    fn taken(self, weight: u32) -> Option<Self> {
+        let fits = self.waiting() == 0 && self.free() >= NONE_FREE.saturating_add(weight);
+        fits.then(|| self.with(self.free() - weight, 0))
     }
 
     const fn is_overdrawn(self) -> bool {
@@ -173,7 +175,7 @@ impl Slots {
     fn acquire_shared(&self) -> bool {
         let taken = update(Protocol::Slots, &self.word, |word| {
             let word = Word(word);
-            (word.waiting() == 0 && word.is_any_free()).then(|| word.with(word.free() - 1, 0).0)
+            word.taken(1).map(|taken| taken.0)
         });
         taken.is_some()
     }
@@ -186,7 +188,7 @@ impl Slots {
             if before.waiting() != 0 {
                 return false;
             }
-            if self.acquire_shared() || self.take_kept() {
+            if self.acquire_shared() || self.kept.iter().any(take) {
                 return true;
             }
             let turns = self.turns();
@@ -204,11 +206,11 @@ impl Slots {
         let kept = self.kept.of(stripe);
         let held = Kept(kept.load(Ordering::Relaxed));
         if held.slots() >= self.bounds().reserve() {
-            return self.release_shared();
+            return self.release_many(1);
         }
         let word = self.word();
         if word.waiting() != 0 || word.is_overdrawn() {
-            return self.release_shared();
+            return self.release_many(1);
         }
         // SeqCst, with the load below: pairs with `announce_waiter`, which announces and then looks here.
         kept.fetch_add(KEEP, Ordering::SeqCst);
@@ -216,16 +218,33 @@ impl Slots {
         // SeqCst: see above.
         let word = Word(self.word.load(Ordering::SeqCst));
         if (word.waiting() != 0 || word.is_overdrawn()) && take(kept) {
-            return self.release_shared();
+            return self.release_many(1);
         }
         Freed::ForAnyone
     }
 
-    /// Gives a slot back to all.
-    pub(crate) fn release_shared(&self) -> Freed {
+    /// Takes `weight` slots at once, if as many are free and nobody waits for one.
+    pub(crate) fn acquire_many(&self, weight: u32) -> bool {
+        for _ in 0..SEARCHES {
+            let taken = update(Protocol::Slots, &self.word, |word| {
+                let word = Word(word);
+                word.taken(weight).map(|taken| taken.0)
+            });
+            if taken.is_some() {
+                return true;
+            }
+            if self.word().waiting() != 0 || !self.gather() {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Gives slots back to all.
+    pub(crate) fn release_many(&self, weight: u32) -> Freed {
         let freed = update(Protocol::Slots, &self.word, |word| {
             let word = Word(word);
-            (word.waiting() == 0).then(|| word.with(word.free() + 1, 0).0)
+            (word.waiting() == 0).then(|| word.with(word.free() + weight, 0).0)
         });
         if freed.is_some() {
             Freed::ForAnyone
@@ -234,17 +253,19 @@ impl Slots {
         }
     }
 
-    /// Announces one who is about to wait, unless a slot is free for all, or `most` wait already.
+    /// Announces one who is about to wait for `weight` slots, unless as many are free, or `most` wait
+    /// already.
     ///
-    /// Whoever was announced calls [`Slots::take_kept`] before it waits.
-    pub(crate) fn announce_waiter(&self, most: u32) -> Announced {
+    /// Whoever was announced [serves](Slots::serve) those who wait before it does: what was freed before it
+    /// was announced may lie on a stripe.
+    pub(crate) fn announce_waiter(&self, weight: u32, most: u32) -> Announced {
         let changed = update(Protocol::Slots, &self.word, |word| {
             let word = Word(word);
-            if word.waiting() == 0 && word.is_any_free() {
-                return Some(word.with(word.free() - 1, 0).0);
-            }
-            (word.waiting() < most.min(MAX_WAITING))
-                .then(|| word.with(word.free(), word.waiting() + 1).0)
+            let waits = || {
+                let waits = word.with(word.free(), word.waiting() + 1);
+                (word.waiting() < most.min(MAX_WAITING)).then_some(waits)
+            };
+            word.taken(weight).or_else(waits).map(|word| word.0)
         });
         announced(Announcement::Relaxed);
         match changed {
@@ -256,40 +277,58 @@ impl Slots {
         }
     }
 
-    /// One waits no longer: it was given a slot, or it left.
+    /// One left that waited.
     pub(crate) fn forget_waiter(&self) {
         update(Protocol::Slots, &self.word, |word| {
             let word = Word(word);
-            Some(word.with(word.free(), word.waiting().saturating_sub(1)).0)
+            Some(word.with(word.free(), word.waiting() - 1).0)
         });
     }
 
-    /// Frees a slot for all although somebody was thought to wait.
-    pub(crate) fn add_free(&self) {
+    /// Frees `freed` slots and gives what is free to those who wait, who want `weights`, in this order;
+    /// answers how many of them were served. One at a time may do this, and announce.
+    pub(crate) fn serve<W>(&self, freed: u32, weights: impl Fn() -> W) -> u32
+    where
+        W: Iterator<Item = u32>,
+    {
+        self.gather();
+        let (all, mut served) = (NONE_FREE + self.limit(), 0);
         update(Protocol::Slots, &self.word, |word| {
             let word = Word(word);
-            Some(word.with(word.free() + 1, word.waiting()).0)
+            let mut free = word.free() + freed;
+            served = 0;
+            for weight in weights() {
+                // Who wants more than a cut has left gets it when all are free: no waiter is lost.
+                if free < NONE_FREE + weight && free != all {
+                    break;
+                }
+                free -= weight;
+                served += 1;
+            }
+            Some(word.with(free, word.waiting() - served).0)
         });
+        served
     }
 
-    /// Takes one that is free for all, although somebody waits: to be given to whoever does.
-    pub(crate) fn take_free(&self) -> bool {
-        let taken = update(Protocol::Slots, &self.word, |word| {
-            let word = Word(word);
-            (word.is_any_free()).then(|| word.with(word.free() - 1, word.waiting()).0)
-        });
-        taken.is_some()
-    }
-
-    /// Takes a slot that lies on a stripe, whoever's.
-    pub(crate) fn take_kept(&self) -> bool {
-        self.kept.iter().any(take)
+    /// Makes what lies on stripes free for all; answers whether anything did.
+    fn gather(&self) -> bool {
+        let mut found = false;
+        for kept in self.kept.iter() {
+            while take(kept) {
+                found = true;
+                update(Protocol::Slots, &self.word, |word| {
+                    let word = Word(word);
+                    Some(word.with(word.free() + 1, word.waiting()).0)
+                });
+            }
+        }
+        found
     }
 
     /// From now on there are `limit` slots. Slots in use stay in use: after a cut, more of them than there
     /// are, until they come back. One at a time may do this.
     ///
-    /// Free slots that this makes are free for all, although somebody may wait: see [`Slots::take_free`].
+    /// What this frees is free for all, although somebody may wait: [serve](Slots::serve) them next.
     pub(crate) fn resize(&self, limit: u32) {
         let limit = limit.min(Self::MAX);
         let bounds = Bounds::new(limit, self.kept.len());
@@ -298,8 +337,8 @@ impl Slots {
             let word = Word(word);
             Some(word.with(word.free() + limit - before, word.waiting()).0)
         });
-        while self.word().is_overdrawn() && self.take_kept() {
-            self.add_free();
+        if self.word().is_overdrawn() {
+            self.gather();
         }
     }
 
@@ -384,7 +423,7 @@ mod tests {
     fn a_word_keeps_its_parts_apart() {
         let word = Word(0).with(NONE_FREE - 3, 7);
         assert_eq!((word.free(), word.waiting()), (NONE_FREE - 3, 7));
-        assert!(word.is_overdrawn() && !word.is_any_free());
+        assert!(word.is_overdrawn() && word.taken(1).is_none());
         let most = NONE_FREE + Slots::MAX;
         let word = word.with(most, MAX_WAITING);
         assert_eq!((word.free(), word.waiting()), (most, MAX_WAITING));
@@ -436,13 +475,25 @@ mod tests {
     fn whoever_waits_is_served_before_anyone_else() {
         let slots = Slots::new(32, 2);
         let taken = (0..32).filter(|_| slots.acquire(ONE)).count();
-        assert_eq!(slots.announce_waiter(1), Announced::Waits);
-        assert_eq!(slots.announce_waiter(1), Announced::Full);
-        assert!(!slots.take_kept());
+        assert_eq!(slots.announce_waiter(1, 1), Announced::Waits);
+        assert_eq!(slots.announce_waiter(1, 1), Announced::Full);
+        assert_eq!(slots.serve(0, || [1].into_iter()), 0);
         assert_eq!((taken, slots.release(ONE)), (32, Freed::ForWaiter));
         assert!(!slots.acquire(ONE), "it is not for those who came later");
-        slots.forget_waiter();
+        assert_eq!(slots.serve(1, || [1].into_iter()), 1);
         assert_eq!((slots.waiting(), slots.in_use()), (0, 32));
+    }
+
+    #[test]
+    fn several_at_once_are_gathered_from_all_stripes() {
+        let slots = Slots::new(64, 2);
+        let taken = (0..64).filter(|_| slots.acquire(ONE)).count();
+        for _ in 0..2 {
+            slots.release(ONE);
+            slots.release(OTHER);
+        }
+        assert!(taken == 64 && slots.acquire_many(4) && !slots.acquire_many(1));
+        assert_eq!(slots.in_use(), 64);
     }
 
     proptest! {

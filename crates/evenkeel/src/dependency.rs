@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use evenkeel_core::breaker::Mode;
 use evenkeel_core::call::CallHint;
 use evenkeel_core::outcome::{Class, Finished};
 use evenkeel_core::policy::{Config, Policy, Snapshot};
@@ -14,6 +15,7 @@ use crate::drive::{Drive, Ended, How, Plan};
 use crate::error::{CallError, Report};
 use crate::fallback::WithFallback;
 use crate::local;
+use crate::telemetry;
 
 /// One named thing that a service calls. Cheap to clone; clones share their bounds.
 ///
@@ -151,6 +153,13 @@ impl Dependency {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Sets who decides about the circuit, until it is set again: to keep every call away during a repair,
+    /// or to watch a configuration without its refusals. Without a breaker it does nothing.
+    pub fn set_breaker_mode(&self, mode: Mode) {
+        let now = self.0.clock.now();
+        telemetry::transition(&self.0, self.0.policy.set_breaker_mode(mode, now));
     }
 
     /// The name of the service that calls it.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::attempt::{Extra, Kind};
+use super::watch::Watch;
 use super::{AttemptId, AttemptPermit, Call, Phase, Queued, SLOW, Step};
 use crate::counter::Event;
 use crate::endpoint::EndpointId;
@@ -83,6 +84,7 @@ impl Call {
             admission: None,
             place: None,
             holds_slot,
+            held: None,
             has_endpoint: false,
             is_begun: false,
             is_judged: false,
@@ -161,7 +163,8 @@ impl Call {
             self.round_began = now;
         }
         let due = now.plus_nanos(local.shared.attempt_timeout);
-        self.flights.begin(permit.id, due);
+        let watch = Watch::new(permit.admission, permit.endpoint, now);
+        self.flights.begin(permit.id, due, watch);
         self.phase = Phase::Running;
         permit
     }

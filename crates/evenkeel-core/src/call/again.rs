@@ -125,7 +125,7 @@ impl Call {
         if self.deadline.has_passed(resume) {
             return Err(StopReason::DeadlineTooClose);
         }
-        if shared.refusal(resume).is_some() {
+        if shared.refuses(resume) {
             return Err(StopReason::Refused(Reason::BreakerOpen));
         }
         let timed_out = finished.outcome == Outcome::Overload && class == Class::Ambiguous;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::breaker::{Admission, Transition};
 use crate::budget::Withdrawal;
+use crate::bulkhead::Held;
 use crate::counter::Event;
 use crate::endpoint::EndpointId;
 use crate::outcome::{Class, Finished, Outcome};
@@ -96,6 +97,8 @@ pub struct AttemptPermit {
     /// Its place with the adaptive limit: how many were in flight with it when it began.
     pub(super) place: Option<NonZeroU32>,
     pub(super) holds_slot: bool,
+    /// Shows since when, once its answer goes on after its call has ended.
+    pub(super) held: Option<Held>,
     /// It counts among those at its endpoint.
     pub(super) has_endpoint: bool,
     /// It is counted among those that began; until then it is only a right.
@@ -192,6 +195,9 @@ impl AttemptPermit {
         self.accepted = now;
         let (local, took) = (&self.local, now.since(self.started));
         local.operation.record(local.stripe, now, took);
+        if let (true, Some(bulkhead)) = (self.holds_slot, &local.shared.bulkhead) {
+            self.held = bulkhead.register(self.started);
+        }
         if !self.admission.as_ref()?.is_probe() {
             return None;
         }
@@ -232,7 +238,9 @@ impl AttemptPermit {
     fn settle(&mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
         let admission = self.admission.take()?;
         let breaker = self.local.shared.breaker(self.endpoint)?;
-        breaker.settle(self.local.stripe, admission, now, outcome)
+        // Its head alone, where that is here: what follows is a download.
+        let took = self.accepted.min(now).nanos_since(self.started);
+        breaker.settle(self.local.stripe, admission, now, took, outcome)
     }
 }
 

@@ -1,16 +1,20 @@
 //! The attempts of one call that are under way.
 
 use super::AttemptId;
+use super::watch::Watch;
+use crate::breaker::Transition;
+use crate::policy::live::Shared;
 use crate::time::Instant;
 
 /// One attempt under way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Flight {
     pub(super) id: AttemptId,
     /// When it is to be abandoned.
     pub(super) due: Instant,
     /// Another one's answer was accepted.
     pub(super) is_lost: bool,
+    watch: Watch,
 }
 
 /// All of them. The first has its place here; only hedges need memory.
@@ -22,11 +26,12 @@ pub(super) struct Flights {
 
 impl Flights {
     #[inline]
-    pub(super) fn begin(&mut self, id: AttemptId, due: Instant) {
+    pub(super) fn begin(&mut self, id: AttemptId, due: Instant, watch: Watch) {
         let flight = Flight {
             id,
             due,
             is_lost: false,
+            watch,
         };
         if self.one.is_none() {
             self.one = Some(flight);
@@ -37,9 +42,8 @@ impl Flights {
 
     #[inline]
     pub(super) fn end(&mut self, id: AttemptId) -> Option<Flight> {
-        if let Some(one) = self.one.filter(|one| one.id == id) {
-            self.one = self.others.pop();
-            return Some(one);
+        if self.one.as_ref().is_some_and(|one| one.id == id) {
+            return core::mem::replace(&mut self.one, self.others.pop());
         }
         let at = self.others.iter().position(|flight| flight.id == id)?;
         Some(self.others.swap_remove(at))
@@ -55,6 +59,7 @@ impl Flights {
         for flight in self.one.iter_mut().chain(&mut self.others) {
             if flight.id == id {
                 flight.due = Instant::MAX;
+                flight.watch.answered();
             } else {
                 flight.is_lost = true;
             }
@@ -75,6 +80,17 @@ impl Flights {
             .map(|flight| flight.due)
             .min()
             .unwrap_or(Instant::MAX)
+    }
+
+    /// Looks at each attempt's age; answers when to look again, and what that moved.
+    pub(super) fn look(&mut self, shared: &Shared, now: Instant) -> (Instant, Option<Transition>) {
+        let (mut again, mut moved) = (Instant::MAX, None);
+        for flight in self.one.iter_mut().chain(&mut self.others) {
+            let (at, transition) = flight.watch.look(shared, now);
+            again = again.min(at);
+            moved = transition.or(moved);
+        }
+        (again, moved)
     }
 
     pub(super) fn is_lost(&self, id: AttemptId) -> bool {

@@ -48,6 +48,7 @@ mod again;
 mod attempt;
 mod flight;
 mod hedged;
+mod watch;
 
 use core::task::Waker;
 use std::sync::Arc;
@@ -258,7 +259,9 @@ impl Call {
                 return Step::Attempt(permit);
             }
         }
-        let due = self.flights.due().min(self.hedge_at);
+        let (look_again, transition) = self.flights.look(&self.local.shared, now);
+        self.transition = transition.or(self.transition);
+        let due = self.flights.due().min(self.hedge_at).min(look_again);
         Step::WaitUntil(due.min(self.deadline.at()))
     }
 

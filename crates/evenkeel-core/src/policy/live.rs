@@ -1,6 +1,5 @@
 //! What the calls of one dependency share.
 
-use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Config;
@@ -96,12 +95,9 @@ impl Shared {
         self.breakers.get(endpoint.index())
     }
 
-    /// How long a call that came now would be told to stay away, if every endpoint's breaker is certain to
-    /// refuse it.
-    pub(crate) fn refusal(&self, now: Instant) -> Option<Duration> {
-        let refusals = self.breakers.iter().map(|breaker| breaker.refusal(now));
-        // None is less than any wait: one breaker that admits is enough.
-        refusals.min().flatten()
+    /// Whether a call that comes at `when` is certain to be refused by every endpoint's breaker.
+    pub(crate) fn refuses(&self, when: Instant) -> bool {
+        !self.breakers.is_empty() && self.breakers.iter().all(|breaker| breaker.refuses(when))
     }
 
     /// Whether more than `share` of what may be in flight is.

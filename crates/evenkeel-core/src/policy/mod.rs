@@ -157,6 +157,18 @@ impl Policy {
         &self.stripes[0].shared.config
     }
 
+    /// Sets who decides about the circuit, or about those of all endpoints; answers a change of state that this
+    /// made.
+    pub fn set_breaker_mode(
+        &self,
+        mode: breaker::Mode,
+        now: Instant,
+    ) -> Option<breaker::Transition> {
+        let breakers = &self.stripes[0].shared.breakers;
+        let moved = breakers.iter().map(|breaker| breaker.set_mode(mode, now));
+        moved.fold(None, |before, moved| moved.or(before))
+    }
+
     /// What the policy shows of itself. Consumes no permit and no probe.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {

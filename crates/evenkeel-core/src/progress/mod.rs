@@ -29,8 +29,7 @@ mod running;
 
 use core::time::Duration;
 
-use running::Running;
-pub(crate) use running::Slot;
+pub(crate) use running::{Running, Slot};
 
 use crate::ratio::Ratio;
 use crate::stripe::{Stripe, Striped};

@@ -144,12 +144,20 @@ impl Counts {
 
     /// The bucket in which the sample lies that `permille` of all samples do not exceed.
     pub(super) fn bucket_at(&self, permille: u64) -> Option<usize> {
-        let rank = (self.total * permille).div_ceil(1000).max(1);
+        self.bucket_of_rank((self.total * permille).div_ceil(1000).max(1))
+    }
+
+    fn bucket_of_rank(&self, rank: u64) -> Option<usize> {
         let mut passed = 0;
         self.buckets.iter().position(|samples| {
             passed += samples;
             passed >= rank
         })
+    }
+
+    /// The duration of the sample that is number `rank` by size, from 1, to one part in 32.
+    pub(crate) fn at_rank(&self, rank: u64) -> Option<Duration> {
+        self.bucket_of_rank(rank).map(middle_of)
     }
 
     /// The duration that `permille` of all samples do not exceed, to one part in 32.

@@ -11,7 +11,7 @@ mod ratio;
 
 pub use ewma::Ewma;
 pub use quantile::{QuantileConfig, QuantileWindow, Quantiles};
-pub(crate) use ratio::RatioWindow;
+pub(crate) use ratio::{RatioWindow, Totals};
 
 /// A window is its current slice and the nine before it.
 pub(crate) const SLICES: usize = 10;
