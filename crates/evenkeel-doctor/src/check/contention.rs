@@ -154,7 +154,7 @@ fn is_shared_resource(track: &Track) -> bool {
 }
 
 /// Waits for a connection of a pool, or for a weighted semaphore.
-fn is_pool(track: &Track) -> bool {
+pub(super) fn is_pool(track: &Track) -> bool {
     track.stack.any(|function| {
         function == "database/sql.(*DB).conn"
             || function.ends_with("semaphore.(*Weighted).Acquire")

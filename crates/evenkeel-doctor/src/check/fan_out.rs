@@ -86,7 +86,7 @@ fn queues_for_one(track: &Track) -> bool {
 /// A load that rises brings more goroutines without any of them living longer. By Little's law the
 /// number is the arrivals times the time each lives, so compare the growth with that of arrivals.
 pub(super) fn rises_with_load(facts: &Facts<'_>, growth: Growth) -> bool {
-    let Some((early, late)) = facts.counters.started else {
+    let Some((early, late)) = facts.counters.started.or(facts.counters.arrivals) else {
         return false;
     };
     let arrivals = late / early.max(1e-9);

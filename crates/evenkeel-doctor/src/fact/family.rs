@@ -29,6 +29,9 @@ pub(crate) struct Track {
     pub(crate) outbound: bool,
     /// Share of those at the first moment that are there at the last.
     pub(crate) survival: Option<f64>,
+    /// The largest share of those at one moment that is not at this line at the next. Whoever left has
+    /// been served or gave up, and may be back in the queue by now: never more than the truth.
+    pub(crate) turnover: Option<f64>,
     ids: Vec<IdSketch>,
     largest: u64,
 }
@@ -156,6 +159,7 @@ impl Family {
                 stack: group.stack.clone(),
                 outbound: false,
                 survival: None,
+                turnover: None,
                 ids: vec![IdSketch::default(); moments],
                 largest: 0,
             });
@@ -188,6 +192,12 @@ impl Family {
         self.survival = survival(&self.ids);
         for track in &mut self.tracks {
             track.survival = survival(&track.ids);
+            track.turnover = track
+                .ids
+                .windows(2)
+                .filter_map(|pair| pair[0].surviving_in(&pair[1]))
+                .map(|stayed| 1.0 - stayed)
+                .reduce(f64::max);
         }
     }
 }
