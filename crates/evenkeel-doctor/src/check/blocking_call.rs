@@ -187,7 +187,9 @@ pub(super) fn holder_in_a_call<'a>(
                 .any(|track| track.state == queue.state && track.culprit == queue.culprit)
         })
         .flat_map(|family| family.tracks.iter().map(move |track| (family, track)))
-        .filter(|(_, track)| is_call(track) && stands_still(track) && !super::contention::is_pool(track))
+        .filter(|(_, track)| {
+            is_call(track) && stands_still(track) && !super::contention::is_pool(track)
+        })
         .max_by_key(|(_, track)| track.last())
 }
 

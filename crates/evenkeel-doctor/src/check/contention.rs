@@ -173,7 +173,7 @@ fn queues_while_hot(facts: &Facts<'_>, track: &Track) -> bool {
     facts
         .counters
         .lock_wait_late
-        .is_none_or(|wait| wait >= 0.5 * track.fewest() as f64)
+        .is_some_and(|wait| wait >= 0.5 * track.fewest() as f64)
 }
 
 fn threads(facts: &Facts<'_>) -> Option<Finding> {

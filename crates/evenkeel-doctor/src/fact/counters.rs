@@ -366,24 +366,27 @@ fn in_step<'a>(
     named: &'a [Named<'a>],
     best: &impl Fn(&Named<'_>, &dyn Fn(&Named<'_>) -> bool) -> Option<&'a Named<'a>>,
 ) -> Option<Pair> {
-    named.iter().filter(|counter| counter.failed).find_map(|failed| {
-        let failures = failed.series.rate();
-        // What a client of this service asks for and is refused is the client's to try again.
-        let all = best(failed, &|other| {
-            let rate = other.series.rate();
-            !other.failed && !other.succeeded && !other.requests && rate >= 0.98 * failures
-        })?;
-        let attempts = all.series.rate();
-        (failures > 0.5 * attempts).then(|| Pair {
-            attempts_name: all.series.name.clone(),
-            successes_name: format!("{} less {}", all.series.name, failed.series.name),
-            attempts,
-            successes: (attempts - failures).max(0.0),
-            in_flight: 0.0,
-            loose: false,
-            redelivered: redelivers(Some(failed)),
+    named
+        .iter()
+        .filter(|counter| counter.failed)
+        .find_map(|failed| {
+            let failures = failed.series.rate();
+            // What a client of this service asks for and is refused is the client's to try again.
+            let all = best(failed, &|other| {
+                let rate = other.series.rate();
+                !other.failed && !other.succeeded && !other.requests && rate >= 0.98 * failures
+            })?;
+            let attempts = all.series.rate();
+            (failures > 0.5 * attempts).then(|| Pair {
+                attempts_name: all.series.name.clone(),
+                successes_name: format!("{} less {}", all.series.name, failed.series.name),
+                attempts,
+                successes: (attempts - failures).max(0.0),
+                in_flight: 0.0,
+                loose: false,
+                redelivered: redelivers(Some(failed)),
+            })
         })
-    })
 }
 
 /// The one counter of attempts and the one of successes there are, whatever they are named after.

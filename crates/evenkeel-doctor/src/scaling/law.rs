@@ -32,10 +32,7 @@ impl Law {
                 let n = f64::from(point.actors);
                 // Relative errors weigh the same at every n when the row is scaled by throughput.
                 let weight = point.successes / n;
-                (
-                    [weight, weight * (n - 1.0), weight * n * (n - 1.0)],
-                    1.0,
-                )
+                ([weight, weight * (n - 1.0), weight * n * (n - 1.0)], 1.0)
             })
             .collect();
         // A negative share of work makes no sense: what comes out negative is left out of the fit.
@@ -54,8 +51,11 @@ impl Law {
 
     /// The number of actors beyond which throughput falls; `None` where it never does.
     pub fn peak(&self) -> Option<f64> {
-        (self.coherency > 1e-9)
-            .then(|| ((1.0 - self.contention).max(0.0) / self.coherency).sqrt().max(1.0))
+        (self.coherency > 1e-9).then(|| {
+            ((1.0 - self.contention).max(0.0) / self.coherency)
+                .sqrt()
+                .max(1.0)
+        })
     }
 
     pub(super) fn sentence(&self) -> String {
@@ -88,11 +88,8 @@ fn least_squares(rows: &[([f64; 3], f64)], used: &[usize]) -> Option<[f64; 3]> {
         }
     }
     for pivot in 0..size {
-        let best = (pivot..size).max_by(|a, b| {
-            matrix[*a][pivot]
-                .abs()
-                .total_cmp(&matrix[*b][pivot].abs())
-        })?;
+        let best = (pivot..size)
+            .max_by(|a, b| matrix[*a][pivot].abs().total_cmp(&matrix[*b][pivot].abs()))?;
         matrix.swap(pivot, best);
         let scale = matrix[pivot][pivot];
         if scale.abs() < 1e-12 {

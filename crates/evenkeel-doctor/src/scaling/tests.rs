@@ -102,7 +102,10 @@ fn what_changed_meanwhile_spoils_the_experiment() {
 fn too_little_to_compare_says_what_to_do() {
     assert_eq!(judge(&[], None).verdict, None);
     assert_eq!(judge(&[behind_a_lock(8)], None).verdict, None);
-    assert_eq!(judge(&measured(&[(8, 0.0, 0.0), (4, 0.0, 0.0)]), None).verdict, None);
+    assert_eq!(
+        judge(&measured(&[(8, 0.0, 0.0), (4, 0.0, 0.0)]), None).verdict,
+        None
+    );
 }
 
 #[test]
@@ -116,8 +119,8 @@ fn the_law_is_found_again_in_the_points_it_made() {
         .into_iter()
         .map(|actors| {
             let n = f64::from(actors);
-            let done = law.alone * n
-                / (1.0 + law.contention * (n - 1.0) + law.coherency * n * (n - 1.0));
+            let done =
+                law.alone * n / (1.0 + law.contention * (n - 1.0) + law.coherency * n * (n - 1.0));
             Measurement {
                 actors,
                 attempts: done,
@@ -135,7 +138,9 @@ fn the_law_is_found_again_in_the_points_it_made() {
 
 #[test]
 fn the_law_of_independent_actors_has_no_peak() {
-    let points: Vec<_> = [1, 2, 4, 8].map(|n| (n, 7.0 * f64::from(n), 7.0 * f64::from(n))).into();
+    let points: Vec<_> = [1, 2, 4, 8]
+        .map(|n| (n, 7.0 * f64::from(n), 7.0 * f64::from(n)))
+        .into();
     let found = Law::through(&measured(&points)).unwrap();
     assert!((found.alone - 7.0).abs() < 1e-6);
     assert!(found.contention < 1e-6);
@@ -153,7 +158,11 @@ fn the_first_number_of_actors_is_put_back_even_after_an_error() {
     assert_eq!(whole.unwrap().len(), 3);
     assert_eq!(set.take(), [4, 8]);
     let broken = experiment(&[8, 4, 2], remember, |actors| {
-        if actors == 2 { Err("gone") } else { Ok(behind_a_lock(actors)) }
+        if actors == 2 {
+            Err("gone")
+        } else {
+            Ok(behind_a_lock(actors))
+        }
     });
     assert_eq!(broken, Err("gone"));
     assert_eq!(set.take(), [4, 2, 8]);
@@ -166,10 +175,16 @@ fn code_under_contention_is_counted_on_every_thread() {
         tally.attempt();
         tally.success();
     });
-    assert_eq!(points.iter().map(|point| point.actors).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(
+        points.iter().map(|point| point.actors).collect::<Vec<_>>(),
+        [1, 3]
+    );
     for point in points {
         assert!(point.successes > 0.0);
-        assert!((point.attempts_per_success() - 2.0).abs() < 0.1, "{point:?}");
+        assert!(
+            (point.attempts_per_success() - 2.0).abs() < 0.1,
+            "{point:?}"
+        );
     }
 }
 
