@@ -23,10 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_core::criticality::Criticality;
+use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use split::Split;
+pub(crate) use task::panic_message;
 pub use task::{Task, TaskError, shield, spawn};
 
 use crate::leaks::Register;
@@ -312,7 +314,12 @@ impl Context {
     /// # Cancel safety
     /// Dropping it drops `future`.
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
-        CURRENT.scope(self.clone(), future).await
+        self.clone().enter(future).await
+    }
+
+    /// `future`, with this context as the present one whenever it is polled.
+    pub(crate) fn enter<F: Future>(self, future: F) -> TaskLocalFuture<Self, F> {
+        CURRENT.scope(self, future)
     }
 
     /// Divides the time that is left among `calls` calls that are made one after the other.

@@ -28,6 +28,8 @@
 //! ```
 
 mod attempt;
+#[cfg(feature = "cache")]
+pub mod cache;
 mod clock;
 pub mod context;
 mod dependency;
@@ -38,6 +40,8 @@ mod fallback;
 pub mod leaks;
 mod local;
 pub mod retry;
+#[cfg(feature = "singleflight")]
+pub mod singleflight;
 mod telemetry;
 
 pub use attempt::{Attempt, OpenAttempt};
