@@ -31,7 +31,7 @@
 //! # Reading order
 //!
 //! [`time`] and [`entropy`], the two inputs; [`outcome`] and [`rejection`], the vocabulary; then the bounds,
-//! each alone: [`deadline`], [`backoff`], [`retry_after`], [`budget`], [`breaker`], [`bulkhead`],
+//! each alone: [`deadline`], [`criticality`], [`backoff`], [`retry_after`], [`budget`], [`breaker`], [`bulkhead`],
 //! [`limiter`], [`rate`], [`throttle`], [`hedge`], and among several hosts [`outlier`] and [`balance`]; then [`policy`], which puts them in order, and [`call`], which
 //! walks one call through them. [`progress`] tells whether
 //! work gets done. [`window`] is what they remember with, [`amplification`] what they save.
@@ -52,6 +52,7 @@ pub mod call;
 #[cfg(feature = "cases")]
 pub mod case;
 pub mod counter;
+pub mod criticality;
 pub mod deadline;
 pub mod endpoint;
 pub mod entropy;

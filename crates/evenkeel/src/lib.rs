@@ -28,19 +28,28 @@
 //! ```
 
 mod attempt;
+#[cfg(feature = "cache")]
+pub mod cache;
 mod clock;
+pub mod context;
 mod dependency;
 mod drive;
 mod error;
 mod evenkeel;
 mod fallback;
+pub mod leaks;
 mod local;
+pub mod retry;
+#[cfg(feature = "singleflight")]
+pub mod singleflight;
 mod telemetry;
 
 pub use attempt::{Attempt, OpenAttempt};
 pub use clock::Clock;
+pub use context::{Context, Ended, Task, TaskError, shield, spawn};
 pub use dependency::{CallOptions, Dependency, Opened};
 pub use error::{Blame, CallError, Report};
 pub use evenkeel::{Evenkeel, UnknownDependency};
 pub use evenkeel_core as core;
 pub use fallback::{Answer, WithFallback};
+pub use retry::{Retry, retry};
