@@ -1,12 +1,11 @@
 //! A whole call: everything that a careful service puts around one.
 
 use std::hint::black_box;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use evenkeel::Dependency;
 use evenkeel::core::policy::Config;
-use evenkeel::core::{breaker, bulkhead, retry};
+use evenkeel::core::{breaker, hedge, limiter, retry};
+use evenkeel::Dependency;
 use evenkeel_benches::{Bar, Contender, Race, Worker};
 use tokio::runtime::Handle;
 use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};
@@ -80,8 +79,8 @@ fn everything_on() -> Dependency {
     config.attempt_timeout = Some(DEADLINE / 2);
     config.retry = Some(retry::Config::default());
     config.breaker = Some(breaker::Config::default());
-    let limit = NonZeroU32::new(LIMIT).unwrap_or(NonZeroU32::MIN);
-    config.bulkhead = Some(bulkhead::Config::new(limit));
+    config.limiter = Some(limiter::Config::default());
+    config.hedge = Some(hedge::Config::default());
     Dependency::new("orders", "payments", config)
 }
 
@@ -90,7 +89,8 @@ fn ours(dependency: Dependency) -> Worker {
     Box::new(move |n| {
         let _entered = runtime.enter();
         for i in 0..n {
-            let call = dependency.call(|_| async move { Ok::<_, ()>(black_box(i)) });
+            let attempt = |_| async move { Ok::<_, ()>(black_box(i)) };
+            let call = dependency.call(attempt);
             _ = black_box(ready(call));
         }
     })
@@ -101,10 +101,11 @@ fn ours_pending(dependency: Dependency) -> Worker {
     Box::new(move |n| {
         let _entered = runtime.enter();
         for i in 0..n {
-            let call = dependency.call(|_| async move {
+            let attempt = |_| async move {
                 Pause::default().await;
                 Ok::<_, ()>(black_box(i))
-            });
+            };
+            let call = dependency.call(attempt);
             _ = black_box(after_a_pause(call));
         }
     })
