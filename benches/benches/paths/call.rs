@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use evenkeel::Dependency;
 use evenkeel::core::policy::Config;
 use evenkeel::core::{breaker, hedge, limiter, retry};
-use evenkeel::Dependency;
 use evenkeel_benches::{Bar, Contender, Race, Worker};
 use tokio::runtime::Handle;
 use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};

@@ -6,7 +6,7 @@
 use crate::outcome::Outcome;
 use crate::rejection::Reason;
 use crate::stop::StopReason;
-use crate::stripe::Striped;
+use crate::stripe::{Striped, Writers};
 use crate::sync::{AtomicU64, Ordering};
 
 /// One kind of event; its number is its place among the counts.
@@ -48,8 +48,8 @@ impl Counts {
     }
 
     #[inline]
-    pub(crate) fn add(&self, event: Event) {
-        self.0[event.0].fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn add(&self, event: Event, writers: Writers) {
+        writers.add(&self.0[event.0], 1);
     }
 
     fn get(&self, event: Event) -> u64 {

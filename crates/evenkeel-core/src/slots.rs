@@ -27,7 +27,7 @@ use crate::sync::{Announcement, AtomicU64, Ordering, Protocol, announced, exchan
 const MAX_RESERVE: u32 = 16;
 
 /// A stripe keeps at most this part of its share of the limit.
-const RESERVE_PART: u32 = 16;
+const RESERVE_PART: u32 = 4;
 
 /// How often a search through the stripes is begun anew because something moved.
 const SEARCHES: u32 = 8;
@@ -362,6 +362,13 @@ impl Slots {
     #[inline]
     pub(crate) fn issued(&self) -> u32 {
         (self.bounds().limit() + NONE_FREE).saturating_sub(self.word().free())
+    }
+
+    /// The same without what lies on the stripe that looks: nothing too many where that is the only one.
+    #[inline]
+    pub(crate) fn in_use_seen_from(&self, stripe: Stripe) -> u32 {
+        let kept = Kept(self.kept.of(stripe).load(Ordering::Relaxed));
+        self.issued().saturating_sub(kept.slots())
     }
 
     #[inline]

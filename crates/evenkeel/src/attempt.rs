@@ -113,6 +113,12 @@ impl<I: AsRef<Inner>> Guard<I> {
         self.permit.as_ref().map(AttemptPermit::id)
     }
 
+    pub(crate) const fn share(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            permit.share();
+        }
+    }
+
     pub(crate) fn take(&mut self) -> Option<AttemptPermit> {
         self.permit.take()
     }

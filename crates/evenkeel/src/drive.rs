@@ -27,7 +27,7 @@ use attempts::{Attempts, Polled};
 
 use crate::attempt::{Attempt, Guard};
 use crate::dependency::Inner;
-use crate::telemetry;
+use crate::{local, telemetry};
 
 /// What is settled about a call before it is polled.
 #[derive(Debug, Clone, Copy)]
@@ -137,6 +137,8 @@ where
             let began = *now.insert(inner.clock.now());
             let mut hint = this.plan.hint;
             hint.deadline = this.plan.within.map(|within| began + within);
+            // Until the call waits, it is on this thread.
+            hint.stripe = local::own_stripe();
             *this.began = began;
             *this.live = Live::Call(inner.policy.begin(began, hint));
         }
@@ -217,6 +219,9 @@ where
                     break (How::DeadlineExceeded, None, at);
                 }
             };
+            // Wherever it goes on.
+            call.share();
+            this.attempts.as_mut().share();
             sleep_until(this.timer.as_mut(), inner.clock.timer(until));
             *this.asleep = true;
             ready!(fire(this.timer.as_mut(), cx));
@@ -232,6 +237,10 @@ where
             history.hurried = call.deadline_is_brought();
         }
         *this.live = Live::Over;
+        let permit = permit.map(|mut permit| {
+            permit.share();
+            permit
+        });
         Poll::Ready(Ended {
             how,
             permit,

@@ -74,6 +74,7 @@ impl Call {
         };
         // From here on, dropping gives back what it holds.
         let mut permit = AttemptPermit {
+            stripe: self.stripe,
             id: AttemptId(self.attempts + 1),
             kind,
             endpoint: EndpointId::ONLY,
@@ -97,7 +98,7 @@ impl Call {
         }
         // Asked before the queue, not again behind it.
         if let (Some(throttle), false) = (&shared.throttle, holds_slot) {
-            throttle.admit(now, permit.local.stripe, &mut self.dice)?;
+            throttle.admit(now, permit.stripe, &mut self.dice)?;
         }
         if let Some(endpoints) = &shared.endpoints {
             let (breakers, tried) = (&shared.breakers, self.tried);
@@ -118,10 +119,10 @@ impl Call {
             permit.admission = Some(admitted?);
         }
         if let Some(limiter) = &shared.limiter {
-            permit.place = NonZeroU32::new(limiter.admit()?);
+            permit.place = NonZeroU32::new(limiter.admit(permit.stripe)?);
         }
         if let (Some(bulkhead), false) = (&shared.bulkhead, holds_slot) {
-            if !bulkhead.acquire(permit.local.stripe) {
+            if !bulkhead.acquire(permit.stripe) {
                 return Err(Refused::NoSlot);
             }
             permit.holds_slot = true;
@@ -144,7 +145,7 @@ impl Call {
         if let Some(extra) = &mut permit.extra {
             extra.spend();
         }
-        local.operation.progress.count_attempt(local.stripe, now);
+        local.operation.progress.count_attempt(permit.stripe, now);
         self.count(match permit.kind {
             Kind::First => Event::FIRST_ATTEMPT,
             Kind::Retry => Event::RETRY,
@@ -152,10 +153,10 @@ impl Call {
         });
         if permit.kind == Kind::First {
             if let Some(budget) = &local.shared.budget {
-                budget.deposit(local.stripe, now);
+                budget.deposit(permit.stripe, now);
             }
             if let Some(hedges) = local.operation.hedges() {
-                hedges.on_call(local.stripe, now);
+                hedges.on_call(permit.stripe, now);
             }
         }
         if self.flights.is_empty() {

@@ -12,7 +12,7 @@ use crate::counter::Event;
 use crate::endpoint::EndpointId;
 use crate::outcome::{Class, Finished, Outcome};
 use crate::policy::live::Local;
-use crate::stripe::Padded;
+use crate::stripe::{Padded, Stripe};
 use crate::time::Instant;
 
 /// Which attempt of a call: 1 is the first.
@@ -83,6 +83,7 @@ impl Extra {
 #[must_use = "a permit that is dropped at once ends its attempt"]
 pub struct AttemptPermit {
     pub(super) local: Arc<Padded<Local>>,
+    pub(super) stripe: Stripe,
     pub(super) id: AttemptId,
     pub(super) kind: Kind,
     pub(super) endpoint: EndpointId,
@@ -139,6 +140,12 @@ impl AttemptPermit {
         self.due
     }
 
+    /// From now on it may be on any thread: see [`Call::share`](super::Call::share).
+    #[inline]
+    pub const fn share(&mut self) {
+        self.stripe = self.stripe.shared();
+    }
+
     /// Ends the attempt; answers the transition of the breaker that this made, if it made one.
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
         self.judge(now, &bare(outcome))
@@ -169,7 +176,7 @@ impl AttemptPermit {
         // An overload is remembered with its duration already.
         if outcome == Outcome::Ignored && self.accepted == Instant::MAX && !self.is_judged {
             let local = &self.local;
-            local.operation.record_lost(local.stripe, now, took);
+            local.operation.record_lost(self.stripe, now, took);
         }
         self.finish(now, outcome)
     }
@@ -194,7 +201,7 @@ impl AttemptPermit {
         }
         self.accepted = now;
         let (local, took) = (&self.local, now.since(self.started));
-        local.operation.record(local.stripe, now, took);
+        local.operation.record(self.stripe, now, took);
         if let (true, Some(bulkhead)) = (self.holds_slot, &local.shared.bulkhead) {
             self.held = bulkhead.register(self.started);
         }
@@ -212,8 +219,9 @@ impl AttemptPermit {
         self.is_judged = true;
         drop(self.extra.take());
         let (local, outcome) = (&*self.local, finished.outcome);
-        let (shared, stripe) = (&local.shared, local.stripe);
-        shared.counts.of(stripe).add(Event::outcome(outcome));
+        let (shared, stripe) = (&local.shared, self.stripe);
+        let (counts, writers) = shared.counts.at(stripe);
+        counts.add(Event::outcome(outcome), writers);
         if outcome == Outcome::Ignored {
             // Nothing was learned; and of a permit that is dropped, the time is not known.
             return self.settle(now, outcome);
@@ -240,7 +248,7 @@ impl AttemptPermit {
         let breaker = self.local.shared.breaker(self.endpoint)?;
         // Its head alone, where that is here: what follows is a download.
         let took = self.accepted.min(now).nanos_since(self.started);
-        breaker.settle(self.local.stripe, admission, now, took, outcome)
+        breaker.settle(self.stripe, admission, now, took, outcome)
     }
 }
 
@@ -257,10 +265,10 @@ impl Drop for AttemptPermit {
             endpoints.leave(self.endpoint);
         }
         if let (Some(limiter), Some(_)) = (&shared.limiter, self.place) {
-            limiter.release();
+            limiter.release(self.stripe);
         }
         if let (Some(bulkhead), true) = (&shared.bulkhead, self.holds_slot) {
-            bulkhead.release(self.local.stripe);
+            bulkhead.release(self.stripe);
         }
     }
 }

@@ -153,6 +153,7 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Call {
     local: Arc<Padded<Local>>,
+    stripe: Stripe,
     deadline: Deadline,
     idempotent: bool,
     replayable: bool,
@@ -203,9 +204,10 @@ impl Call {
     #[inline]
     pub(crate) fn new(local: Arc<Padded<Local>>, now: Instant, hint: CallHint) -> Self {
         let own = Deadline::after_nanos(now, local.shared.deadline);
-        local.operation.progress.count_begun(local.stripe);
+        local.operation.progress.count_begun(hint.stripe);
         Self {
             local,
+            stripe: hint.stripe,
             deadline: own.tightened(hint.deadline),
             idempotent: hint.idempotent,
             replayable: hint.replayable,
@@ -222,6 +224,14 @@ impl Call {
             transition: None,
             history: None,
         }
+    }
+
+    /// From now on it may be polled on any thread. To be called, like
+    /// [`AttemptPermit::share`] on each permit, before a call that began on a thread's [own
+    /// stripe](Stripe::own) leaves that thread; a driver that waits cannot know where it will go on.
+    #[inline]
+    pub const fn share(&mut self) {
+        self.stripe = self.stripe.shared();
     }
 
     /// What to do now. See [the contract](self#the-contract).
@@ -379,14 +389,15 @@ impl Call {
     }
 
     fn count(&self, event: Event) {
-        self.shared().counts.of(self.local.stripe).add(event);
+        let (counts, writers) = self.shared().counts.at(self.stripe);
+        counts.add(event, writers);
     }
 
     /// Registers the call's age: it has to wait.
     fn register(&mut self) {
         if self.slot.is_none() {
             let local = &self.local;
-            self.slot = local.operation.progress.register(local.stripe, self.began);
+            self.slot = local.operation.progress.register(self.stripe, self.began);
         }
     }
 
@@ -396,7 +407,7 @@ impl Call {
         local
             .operation
             .progress
-            .count_end(local.stripe, slot, now, succeeded);
+            .count_end(self.stripe, slot, now, succeeded);
     }
 
     fn over(&mut self, now: Instant, end: End) -> Step {
@@ -447,7 +458,7 @@ impl Drop for Call {
         if !matches!(self.phase, Phase::Over(_)) {
             let (local, slot) = (&self.local, self.slot.take());
             let progress = &local.operation.progress;
-            progress.count_abandoned(local.stripe, slot);
+            progress.count_abandoned(self.stripe, slot);
         }
     }
 }

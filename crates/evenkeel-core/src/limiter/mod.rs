@@ -42,8 +42,9 @@ use crate::entropy::{Entropy, hash};
 use crate::outcome::Outcome;
 use crate::ratio::Ratio;
 use crate::rejection::{Reason, Rejection};
+use crate::slots::Slots;
 use crate::stripe::Stripe;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering, Protocol, update};
+use crate::sync::{Arc, Mutex};
 use crate::time::Instant;
 
 /// A call is calm if at most this share of the limit was used when it began: it hardly waited.
@@ -135,8 +136,7 @@ pub struct Limiter(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    in_flight: AtomicU64,
-    limit: AtomicU64,
+    slots: Slots,
     window: Window,
     state: Mutex<State>,
 }
@@ -177,7 +177,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.limiter.release();
+        self.limiter.release(self.stripe);
     }
 }
 
@@ -219,8 +219,7 @@ impl Limiter {
             samples: u64::from(config.min_samples),
         };
         Self(Arc::new(Shared {
-            in_flight: AtomicU64::new(0),
-            limit: AtomicU64::new(u64::from(state.limit())),
+            slots: Slots::new(state.limit(), stripes),
             window: Window::new(span, stripes),
             state: Mutex::new(state),
             config,
@@ -233,7 +232,7 @@ impl Limiter {
     /// [`Reason::LimiterFull`]. When a place comes free nobody can tell.
     #[inline]
     pub fn try_acquire(&self, now: Instant, stripe: Stripe) -> Result<Permit, Rejection> {
-        let in_flight = self.admit()?;
+        let in_flight = self.admit(stripe)?;
         Ok(Permit {
             limiter: self.clone(),
             began: now,
@@ -245,15 +244,13 @@ impl Limiter {
     /// Whether more than `share` of the limit is used: too much for attempts that need not be made.
     #[must_use]
     pub fn is_used_beyond(&self, share: Ratio) -> bool {
-        let in_flight = self.0.in_flight.load(Ordering::Relaxed);
-        in_flight > share.of(self.0.limit.load(Ordering::Relaxed))
+        let slots = &self.0.slots;
+        u64::from(slots.in_use()) > share.of(u64::from(slots.limit()))
     }
 
     /// What the limiter shows of itself.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let held =
-            |word: &AtomicU64| u32::try_from(word.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
         let own = self.0.state.lock().ok().and_then(|state| match &*state {
             State::Own(own) => Some(OwnSnapshot {
                 cause: own.cause(),
@@ -264,28 +261,29 @@ impl Limiter {
             _ => None,
         });
         Snapshot {
-            limit: held(&self.0.limit),
-            in_flight: held(&self.0.in_flight),
+            limit: self.0.slots.limit(),
+            in_flight: self.0.slots.in_use(),
             own,
         }
     }
 
     /// Takes a place without a permit: the caller [releases](Limiter::release) it. Answers how many are in
-    /// flight with this one.
+    /// flight with this one: exactly, as long as one stripe alone is used, and a few too many otherwise.
     #[inline]
-    pub(crate) fn admit(&self) -> Result<u32, Rejection> {
-        let limit = self.0.limit.load(Ordering::Relaxed);
-        let taken = update(Protocol::Limiter, &self.0.in_flight, |in_flight| {
-            (in_flight < limit).then_some(in_flight + 1)
-        });
-        let (_, in_flight) = taken.ok_or(Rejection::new(Reason::LimiterFull))?;
-        Ok(u32::try_from(in_flight).unwrap_or(u32::MAX))
+    pub(crate) fn admit(&self, stripe: Stripe) -> Result<u32, Rejection> {
+        let slots = &self.0.slots;
+        if slots.acquire(stripe) {
+            Ok(slots.in_use_seen_from(stripe))
+        } else {
+            Err(Rejection::new(Reason::LimiterFull))
+        }
     }
 
     /// Gives back a place that [`Limiter::admit`] gave.
     #[inline]
-    pub(crate) fn release(&self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn release(&self, stripe: Stripe) {
+        // Nobody waits for one.
+        _ = self.0.slots.release(stripe);
     }
 
     /// Learns what an attempt was like that began when `in_flight` were under way.
@@ -301,7 +299,7 @@ impl Limiter {
         let window = &self.0.window;
         match outcome {
             Outcome::Success => {
-                let limit = self.0.limit.load(Ordering::Relaxed);
+                let limit = u64::from(self.0.slots.limit());
                 let calm = u64::from(in_flight) <= CALM.of(limit).max(1);
                 window.record_served(stripe, took, in_flight, calm);
             }
@@ -330,8 +328,7 @@ impl Limiter {
             return;
         };
         if seen.served + seen.dropped >= u64::from(self.0.config.min_samples.max(1)) {
-            let limit = state.step(&seen);
-            self.0.limit.store(u64::from(limit), Ordering::Relaxed);
+            self.0.slots.resize(state.step(&seen));
         }
     }
 }

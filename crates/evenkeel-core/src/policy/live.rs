@@ -12,7 +12,7 @@ use crate::endpoint::{EndpointId, Endpoints};
 use crate::limiter::Limiter;
 use crate::rate::RateLimit;
 use crate::ratio::Ratio;
-use crate::stripe::{Stripe, Striped};
+use crate::stripe::Striped;
 use crate::throttle::Throttle;
 use crate::time::{Instant, nanos};
 
@@ -20,7 +20,6 @@ use crate::time::{Instant, nanos};
 /// that clones it meets no other thread.
 #[derive(Debug)]
 pub(crate) struct Local {
-    pub(crate) stripe: Stripe,
     pub(crate) shared: Arc<Shared>,
     pub(crate) operation: Arc<Operation>,
 }
@@ -77,7 +76,7 @@ impl Shared {
                 .clone()
                 .map(|bulkhead| Bulkhead::striped(bulkhead, stripes)),
             budget: budget.map(|budget| Budget::new(budget, stripes)),
-            counts: Striped::new(stripes, Counts::new),
+            counts: Striped::with_own(stripes, Counts::new),
             operations: Mutex::new(Vec::new()),
             deadline: nanos(config.deadline),
             attempt_timeout: config.attempt_timeout.map_or(u64::MAX, nanos),

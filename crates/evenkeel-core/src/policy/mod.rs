@@ -48,7 +48,7 @@ pub use operation::OperationSnapshot;
 
 use crate::call::{Call, CallHint};
 use crate::counter::Tally;
-use crate::stripe::{Padded, Stripe};
+use crate::stripe::Padded;
 use crate::time::Instant;
 use crate::{breaker, budget, bulkhead, endpoint, limiter, rate, throttle};
 
@@ -130,16 +130,14 @@ impl Policy {
 
     fn of(shared: &Arc<Shared>, operation: &str, stripes: usize) -> Self {
         let operation = shared.operation(operation, stripes);
-        let local = |stripe| {
+        let local = || {
             Arc::new(Padded(Local {
-                stripe: Stripe(stripe),
                 shared: Arc::clone(shared),
                 operation: Arc::clone(&operation),
             }))
         };
-        let stripes: Vec<_> = (0_u32..).take(stripes).map(local).collect();
         Self {
-            stripes: stripes.into(),
+            stripes: core::iter::repeat_with(local).take(stripes).collect(),
         }
     }
 
@@ -147,7 +145,7 @@ impl Policy {
     #[inline]
     #[must_use]
     pub fn begin(&self, now: Instant, hint: CallHint) -> Call {
-        let local = &self.stripes[hint.stripe.0 as usize & (self.stripes.len() - 1)];
+        let local = &self.stripes[hint.stripe.number() as usize & (self.stripes.len() - 1)];
         Call::new(Arc::clone(local), now, hint)
     }
 

@@ -218,7 +218,7 @@ impl Progress {
     pub fn new(config: Config, stripes: usize) -> Self {
         let zero = || AtomicU64::new(0);
         Self(Arc::new(Shared {
-            counts: Striped::new(stripes, || Counts {
+            counts: Striped::with_own(stripes, || Counts {
                 begun: zero(),
                 attempts: zero(),
                 succeeded: zero(),
@@ -251,14 +251,14 @@ impl Progress {
     /// The parts of a [`Run`], for a caller that is one already and needs no handle.
     #[inline]
     pub(crate) fn count_begun(&self, stripe: Stripe) {
-        let counts = self.0.counts.of(stripe);
-        counts.begun.fetch_add(1, Ordering::Relaxed);
+        let (counts, writers) = self.0.counts.at(stripe);
+        writers.add(&counts.begun, 1);
     }
 
     #[inline]
     pub(crate) fn count_attempt(&self, stripe: Stripe, now: Instant) {
-        let counts = self.0.counts.of(stripe);
-        counts.attempts.fetch_add(1, Ordering::Relaxed);
+        let (counts, writers) = self.0.counts.at(stripe);
+        writers.add(&counts.attempts, 1);
         self.0.attempts.record(stripe, now, false);
     }
 
@@ -275,14 +275,12 @@ impl Progress {
         succeeded: bool,
     ) {
         self.leave(stripe, slot);
-        let counts = self.0.counts.of(stripe);
+        let (counts, writers) = self.0.counts.at(stripe);
         if succeeded {
-            counts.succeeded.fetch_add(1, Ordering::Relaxed);
-            counts
-                .last_success
-                .fetch_max(now.as_nanos().max(1), Ordering::Relaxed);
+            writers.add(&counts.succeeded, 1);
+            writers.raise(&counts.last_success, now.as_nanos().max(1));
         } else {
-            counts.failed.fetch_add(1, Ordering::Relaxed);
+            writers.add(&counts.failed, 1);
         }
         self.0.ended.record(stripe, now, !succeeded);
         self.learn_if_due(now);
@@ -290,8 +288,8 @@ impl Progress {
 
     pub(crate) fn count_abandoned(&self, stripe: Stripe, slot: Option<Slot>) {
         self.leave(stripe, slot);
-        let counts = self.0.counts.of(stripe);
-        counts.abandoned.fetch_add(1, Ordering::Relaxed);
+        let (counts, writers) = self.0.counts.at(stripe);
+        writers.add(&counts.abandoned, 1);
     }
 
     fn leave(&self, stripe: Stripe, slot: Option<Slot>) {

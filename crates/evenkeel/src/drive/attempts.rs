@@ -109,6 +109,18 @@ impl<'a, Fut: Future> Attempts<'a, Fut> {
         running.as_mut().project().guard.take()
     }
 
+    /// From now on they may be on any thread.
+    pub(super) fn share(self: Pin<&mut Self>) {
+        let this = self.project();
+        let first = this.first.as_pin_mut();
+        for running in first
+            .into_iter()
+            .chain(this.others.iter_mut().map(Pin::as_mut))
+        {
+            running.project().guard.share();
+        }
+    }
+
     /// One of them, if there is any.
     #[inline]
     pub(super) fn any(&self) -> Option<AttemptId> {
