@@ -53,10 +53,6 @@ impl Slices {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the upper half of 128 bits has 64"
-)]
 const fn high_half(product: u128) -> u64 {
     (product >> 64) as u64
 }
