@@ -21,7 +21,7 @@
 //! | line | meaning |
 //! |---|---|
 //! | `policy deadline=… attempt_timeout=…` | the bounds that are always there |
-//! | `retry attempts=… initial=… max=… growth=… jitter=… throttled=… max_retry_after=…` | retries; `budget` lines add theirs |
+//! | `retry attempts=… initial=… max=… growth=… jitter=… throttled=… max_elapsed=… max_retry_after=…` | retries; `budget` lines add theirs |
 //! | `budget ratio=… floor=… window=… min_concurrent=… concurrent=…` | the retry budget; off without it |
 //! | `breaker [classic] consecutive=… rate=… min_calls=… window=… min_observed=… slow=… slower_than=… mode=… open=… max_open=… open_jitter=… probes=… spacing=… successes=… tolerated=… lease=… ramp=…` | the breaker |
 //! | `bulkhead limit=… queue=… wait=… share=…` | the slots |

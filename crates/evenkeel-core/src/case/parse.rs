@@ -156,6 +156,7 @@ fn read_retry(text: &str, budget: Option<budget::Config>) -> Reading<retry::Conf
                 retry.throttled.jitter = retry.backoff.jitter;
             }
             "throttled" => retry.throttled.initial = duration(value)?,
+            "max_elapsed" => retry.max_elapsed = Some(duration(value)?),
             "max_retry_after" => retry.retry_after.cap = duration(value)?,
             other => return Err(unknown(other)),
         }

@@ -70,6 +70,10 @@ pub struct Retry {
     /// `backoff`, but with the defaults `initial: 1s` and `max: 20s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttled: Option<Backoff>,
+    /// No retry begins later than this after its call began. Default: the deadline alone bounds
+    /// them, which `check` reports where that is a default as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_elapsed: Option<Duration>,
     /// When the dependency asks for a longer wait than this, the call gives up and hands the wish to its
     /// caller. Default 30s.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,6 +112,10 @@ pub struct Backoff {
     /// No wait is longer, whatever growth and jitter make of it. Default 2s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<Duration>,
+    /// Of two parties that back off from each other, this one does not: it retries at once. Not for callers
+    /// of a server, of which there are many. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authoritative: Option<bool>,
 }
 
 /// How a wait grows from one retry to the next, before jitter.
