@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use evenkeel_doctor::source::{self, Plan, Recording, Step, Target};
 use evenkeel_doctor::{Capture, Diagnosis, Verdict, Watch, check, diagnose, log, render};
 
+use crate::doctor_scale::{Curve, Halve, curve, halve};
 use crate::exit::Exit;
 
 /// Name what makes a service slow without errors, where in the code, and what to do first.
@@ -43,6 +44,10 @@ enum DoctorVerb {
     Capture(CaptureVerb),
     /// Print the page of a check: what it finds, on what evidence, and what to do.
     Explain(Explain),
+    /// Halve the actors and compare: livelock or contention?
+    Halve(Halve),
+    /// Measure with several numbers of actors and fit the curve.
+    Curve(Curve),
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +125,8 @@ pub(crate) fn run(doctor: &Doctor) -> Exit {
     let ended = match &doctor.verb {
         Some(DoctorVerb::Capture(verb)) => save(verb),
         Some(DoctorVerb::Explain(verb)) => explain(verb),
+        Some(DoctorVerb::Halve(verb)) => halve(verb),
+        Some(DoctorVerb::Curve(verb)) => curve(verb),
         None if doctor.look.watch => watch(&doctor.look),
         None => look(&doctor.look),
     };
@@ -129,7 +136,8 @@ pub(crate) fn run(doctor: &Doctor) -> Exit {
     })
 }
 
-type Ended = Result<Exit, (Exit, String)>;
+/// How a verb ends, or why it could not.
+pub(crate) type Ended = Result<Exit, (Exit, String)>;
 
 /// Looks once and reports.
 fn look(look: &Look) -> Ended {
@@ -374,11 +382,11 @@ fn tell(step: &Step) {
     }
 }
 
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
-fn print(text: &str) -> Result<(), (Exit, String)> {
+pub(crate) fn print(text: &str) -> Result<(), (Exit, String)> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
