@@ -116,6 +116,32 @@ fn an_encrypted_url_is_refused_with_the_way_out() {
     );
 }
 
+#[test]
+fn a_capture_that_fails_leaves_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("before.tar.zst");
+    std::fs::write(&file, "precious").unwrap();
+    let name = file.display().to_string();
+    let (code, _, _) = doctor(&["capture", "http://127.0.0.1:1", "-o", &name], "");
+    assert_eq!(code, Some(3));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_newcomer_gets_wrong_is_answered_with_the_way_out() {
+    let (code, _, err) = doctor(&["localhost:6060"], "");
+    assert_eq!(code, Some(3));
+    assert!(err.contains("starts with http://"), "{err}");
+    let (code, _, err) = doctor(&["--watch", "some-folder"], "");
+    assert_eq!(code, Some(2));
+    assert!(err.contains("running service"), "{err}");
+    let empty = tempfile::tempdir().unwrap();
+    let (code, _, err) = doctor(&[&empty.path().display().to_string()], "");
+    assert_eq!(code, Some(3));
+    assert!(err.contains("holds no files"), "{err}");
+}
+
 /// Eleven scrapes of a service that tries and gets done so much a second.
 fn scrapes(folder: &std::path::Path, name: &str, attempts: u32, successes: u32) -> String {
     let mut text = String::new();
