@@ -98,6 +98,7 @@ pub struct Finding {
     pub subkind: Option<&'static str>,
     /// How sure: possible from one moment or an excerpt, likely when several moments agree, certain when
     /// the mechanism itself was seen.
+    #[schemars(schema_with = "confidence_schema")]
     pub confidence: Confidence,
     /// The line to look at: the blocking, retrying or spawning statement.
     pub culprit: Option<Frame>,
@@ -111,6 +112,16 @@ pub struct Finding {
     pub missing: Vec<String>,
     /// What to do.
     pub remedies: Remedies,
+}
+
+/// The three words, as they are serialised.
+fn confidence_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let words = [
+        Confidence::Possible,
+        Confidence::Likely,
+        Confidence::Certain,
+    ];
+    schemars::json_schema!({ "type": "string", "enum": words })
 }
 
 impl Finding {

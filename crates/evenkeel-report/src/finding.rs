@@ -22,9 +22,7 @@ pub enum Severity {
 }
 
 /// How sure the reporter is that the finding is right.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// Something fits and something needed to be sure is missing. Hidden by default.
