@@ -197,6 +197,15 @@ impl Context {
         unbound.with_timeout(time)
     }
 
+    /// The same identity in other hands: bounded by `time` from now and by whoever holds `cancellation`.
+    pub(crate) fn adopted(&self, time: Duration, cancellation: CancellationToken) -> Self {
+        let unbound = self.with(|inner| {
+            inner.deadline = None;
+            inner.cancellation = cancellation;
+        });
+        unbound.with_timeout(time)
+    }
+
     /// When the answer is worthless; none if nobody said.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -37,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub enum Kind {
     /// A spawned task.
     Task,
-    /// A part of the service that a lifecycle runs.
+    /// A part of the service that a [`Lifecycle`](crate::lifecycle::Lifecycle) runs.
     Component,
     /// A job of a worker pool, from its submission to its end.
     Job,

@@ -38,11 +38,14 @@ mod error;
 mod evenkeel;
 mod fallback;
 pub mod leaks;
+pub mod lifecycle;
 mod local;
+mod pulse;
 pub mod retry;
 #[cfg(feature = "singleflight")]
 pub mod singleflight;
 mod telemetry;
+pub mod workers;
 
 pub use attempt::{Attempt, OpenAttempt};
 pub use clock::Clock;
