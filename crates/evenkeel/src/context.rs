@@ -7,7 +7,7 @@
 //!
 //! A [`Context`] is that, with who asks (the tenant), which request it is, and how much it matters. It is
 //! present in every task it was entered in, [inherited](spawn) by the tasks that are spawned there, and
-//! with the feature `http` sent on over the wire and [read](wire) from it. It can only be narrowed: the
+//! with the feature `http` sent on over the wire and read from it (`wire`). It can only be narrowed: the
 //! earlier deadline wins. What has to happen whatever becomes of the request, such as a commit, says so:
 //! [`shield`].
 //!

@@ -6,7 +6,7 @@
 //! with its kind, its name, its age, its deadline and the line that made it, and leaves the register
 //! when it is dropped, however that happens.
 //!
-//! The register informs and decides nothing. It is found through the [`Context`](crate::Context), so that
+//! The register informs and decides nothing. It is found through the [`Context`], so that
 //! two tests in one process have each their own; what runs outside any context shares the process's.
 //! Registering costs a lock of one shard and no search; reading locks the shards one after the other.
 

@@ -37,6 +37,8 @@ mod drive;
 mod error;
 mod evenkeel;
 mod fallback;
+#[cfg(feature = "idempotency")]
+pub mod idempotency;
 pub mod leaks;
 pub mod lifecycle;
 mod local;
