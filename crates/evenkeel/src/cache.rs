@@ -4,8 +4,8 @@
 //! dependency is down by then, everybody is told so, although the value of a minute ago is still there.
 //! And they ask again, at once, together.
 //!
-//! This one is filled by one caller at a time ([`singleflight`](crate::singleflight)), who
-//! [retries](crate::retry) with jitter and a budget. Where filling fails, the old value answers for a
+//! This one is filled by one caller at a time ([`singleflight`]), who
+//! [retries](mod@crate::retry) with jitter and a budget. Where filling fails, the old value answers for a
 //! while, and says that it is old. And a key whose filling failed is left alone for a back-off that grows,
 //! so that a dead dependency is asked once a minute and not once a request.
 //!

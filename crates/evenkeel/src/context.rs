@@ -7,7 +7,7 @@
 //!
 //! A [`Context`] is that, with who asks (the tenant), which request it is, and how much it matters. It is
 //! present in every task it was entered in, [inherited](spawn) by the tasks that are spawned there, and
-//! with the feature `http` sent on over the wire and [read](wire) from it. It can only be narrowed: the
+//! with the feature `http` sent on over the wire and read from it (`wire`). It can only be narrowed: the
 //! earlier deadline wins. What has to happen whatever becomes of the request, such as a commit, says so:
 //! [`shield`].
 //!
@@ -193,6 +193,15 @@ impl Context {
         let unbound = self.with(|inner| {
             inner.deadline = None;
             inner.cancellation = CancellationToken::new();
+        });
+        unbound.with_timeout(time)
+    }
+
+    /// The same identity in other hands: bounded by `time` from now and by whoever holds `cancellation`.
+    pub(crate) fn adopted(&self, time: Duration, cancellation: CancellationToken) -> Self {
+        let unbound = self.with(|inner| {
+            inner.deadline = None;
+            inner.cancellation = cancellation;
         });
         unbound.with_timeout(time)
     }

@@ -6,7 +6,7 @@
 //! with its kind, its name, its age, its deadline and the line that made it, and leaves the register
 //! when it is dropped, however that happens.
 //!
-//! The register informs and decides nothing. It is found through the [`Context`](crate::Context), so that
+//! The register informs and decides nothing. It is found through the [`Context`], so that
 //! two tests in one process have each their own; what runs outside any context shares the process's.
 //! Registering costs a lock of one shard and no search; reading locks the shards one after the other.
 
@@ -37,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub enum Kind {
     /// A spawned task.
     Task,
-    /// A part of the service that a lifecycle runs.
+    /// A part of the service that a [`Lifecycle`](crate::lifecycle::Lifecycle) runs.
     Component,
     /// A job of a worker pool, from its submission to its end.
     Job,

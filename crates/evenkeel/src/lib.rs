@@ -37,12 +37,21 @@ mod drive;
 mod error;
 mod evenkeel;
 mod fallback;
+pub mod fan_out;
+#[cfg(feature = "idempotency")]
+pub mod idempotency;
 pub mod leaks;
+pub mod lifecycle;
 mod local;
+pub mod lock;
+mod pulse;
 pub mod retry;
 #[cfg(feature = "singleflight")]
 pub mod singleflight;
 mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod workers;
 
 pub use attempt::{Attempt, OpenAttempt};
 pub use clock::Clock;

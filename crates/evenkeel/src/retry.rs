@@ -2,7 +2,7 @@
 //!
 //! Every service has this loop, and in most it is wrong in the same ways: it sleeps for the same time in
 //! every instance, it goes on when the caller has left, it retries what can never succeed, it sleeps past
-//! the deadline, it has no end. [`retry`] has none of these to get wrong: it takes the [`Context`] whose
+//! the deadline, it has no end. [`retry()`] has none of these to get wrong: it takes the [`Context`] whose
 //! end ends it, waits with decorrelated jitter, makes at most [three](Retry::new) attempts unless told
 //! otherwise, and shares a budget among all calls made with one [`Retry`], so that retries stay a fifth of
 //! the calls when everything fails at once. There is no unbounded form.
