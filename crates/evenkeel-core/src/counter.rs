@@ -18,8 +18,12 @@ impl Event {
     pub(crate) const RETRY: Self = Self(1);
     pub(crate) const HEDGE: Self = Self(2);
     pub(crate) const DEADLINE_EXCEEDED: Self = Self(3);
+    /// A first attempt of a call that may be served at once.
+    pub(crate) const AT_ONCE: Self = Self(4);
+    /// One of these that was.
+    pub(crate) const SERVED_AT_ONCE: Self = Self(5);
 
-    const OUTCOMES: usize = 4;
+    const OUTCOMES: usize = 6;
     const REJECTIONS: usize = Self::OUTCOMES + 4;
     const STOPS: usize = Self::REJECTIONS + Reason::ALL.len();
     const COUNT: usize = Self::STOPS + StopReason::KINDS;
@@ -82,16 +86,24 @@ impl Tally {
     /// never negative; they are exact only while nothing moves.
     pub(crate) fn of(stripes: &Striped<Counts>) -> Self {
         let sum = |event: Event| stripes.iter().map(|counts| counts.get(event)).sum();
-        let outcomes = core::array::from_fn(|at| sum(Event(Event::OUTCOMES + at)));
+        let (served, begun) = Self::at_once(stripes);
+        let mut outcomes = core::array::from_fn(|at| sum(Event(Event::OUTCOMES + at)));
+        outcomes[Outcome::Success as usize] += served;
         Self {
             outcomes,
-            first_attempts: sum(Event::FIRST_ATTEMPT),
+            first_attempts: begun + sum(Event::FIRST_ATTEMPT),
             retries: sum(Event::RETRY),
             hedges: sum(Event::HEDGE),
             deadline_exceeded: sum(Event::DEADLINE_EXCEEDED),
             rejections: core::array::from_fn(|at| sum(Event(Event::REJECTIONS + at))),
             stops: core::array::from_fn(|at| sum(Event(Event::STOPS + at))),
         }
+    }
+
+    /// Calls that were served at once, and those that began so.
+    pub(crate) fn at_once(stripes: &Striped<Counts>) -> (u64, u64) {
+        let sum = |event: Event| stripes.iter().map(|counts| counts.get(event)).sum();
+        (sum(Event::SERVED_AT_ONCE), sum(Event::AT_ONCE))
     }
 
     /// Attempts of `outcome`.

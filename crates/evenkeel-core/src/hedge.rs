@@ -24,6 +24,7 @@
 use core::time::Duration;
 
 use crate::budget::{self, Budget, Cost, Withdrawal};
+use crate::feed::Fed;
 use crate::ratio::Ratio;
 use crate::stripe::Stripe;
 use crate::sync::Arc;
@@ -198,6 +199,11 @@ impl Hedges {
     #[inline]
     pub fn on_call(&self, stripe: Stripe, now: Instant) {
         self.0.budget.deposit(stripe, now);
+    }
+
+    /// Counts the calls of one slice; answers when the next slice begins.
+    pub(crate) fn take(&self, fed: Fed, now: Instant) -> Instant {
+        self.0.budget.take(fed, now)
     }
 
     /// Records how long an attempt took that was served, timed out, or lost to another: a loser took at

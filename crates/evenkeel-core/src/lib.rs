@@ -57,6 +57,7 @@ pub mod criticality;
 pub mod deadline;
 pub mod endpoint;
 pub mod entropy;
+mod feed;
 pub mod hedge;
 pub mod limiter;
 pub mod outcome;

@@ -145,6 +145,11 @@ impl<T> Striped<T> {
         (self.of(stripe), Writers::Many)
     }
 
+    /// A shared one, by its place.
+    pub(crate) fn shared(&self, at: usize) -> &T {
+        &self.stripes[at & (self.shared - 1)].0
+    }
+
     /// How many shared ones there are.
     pub(crate) const fn len(&self) -> usize {
         self.shared

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel_core::call::{AttemptId, AttemptPermit, Kind};
+use evenkeel_core::call::{AttemptId, AttemptPermit, Call, First, Kind};
 use evenkeel_core::deadline;
 use evenkeel_core::endpoint::EndpointId;
 use evenkeel_core::outcome::Outcome;
@@ -27,6 +27,16 @@ impl Attempt {
             kind: permit.kind(),
             endpoint: permit.endpoint(),
             remaining: permit.due().since(now),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn first(first: &First<'_>, now: Instant) -> Self {
+        Self {
+            number: First::ID.number(),
+            kind: Kind::First,
+            endpoint: EndpointId::ONLY,
+            remaining: first.due().since(now),
         }
     }
 
@@ -72,7 +82,7 @@ impl Attempt {
 #[derive(Debug)]
 #[must_use = "dropping it ends the attempt"]
 pub struct OpenAttempt {
-    guard: Guard<Dependency>,
+    guard: Guard<'static, Dependency>,
 }
 
 impl OpenAttempt {
@@ -99,47 +109,112 @@ impl OpenAttempt {
 
 /// Ends an attempt that is dropped, with its true duration: the clock that the permit lacks.
 #[derive(Debug)]
-pub(crate) struct Guard<I: AsRef<Inner>> {
+pub(crate) struct Guard<'a, I: AsRef<Inner>> {
     inner: I,
-    permit: Option<AttemptPermit>,
+    right: Right<'a>,
     /// Set while the attempt's code runs: dropped in that state, it panicked.
     pub(crate) running: bool,
 }
 
-impl<I: AsRef<Inner>> Guard<I> {
-    pub(crate) fn new(inner: I, permit: AttemptPermit) -> Self {
+/// The right to an attempt.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives in its call's future: a box would be an allocation for each"
+)]
+enum Right<'a> {
+    None,
+    /// Of a call that is no machine yet.
+    First(First<'a>),
+    Permit(AttemptPermit),
+}
+
+impl<'a, I: AsRef<Inner>> Guard<'a, I> {
+    pub(crate) const fn new(inner: I, permit: AttemptPermit) -> Self {
         Self {
             inner,
-            permit: Some(permit),
+            right: Right::Permit(permit),
             running: false,
         }
     }
 
-    /// What it was made for; of one that has ended, as a first one.
-    fn kind(&self) -> Kind {
-        self.permit
-            .as_ref()
-            .map_or(Kind::First, AttemptPermit::kind)
+    #[inline]
+    pub(crate) const fn first(inner: I, first: First<'a>) -> Self {
+        Self {
+            inner,
+            right: Right::First(first),
+            running: false,
+        }
     }
 
-    pub(crate) fn id(&self) -> Option<AttemptId> {
-        self.permit.as_ref().map(AttemptPermit::id)
+    pub(crate) const fn id(&self) -> Option<AttemptId> {
+        match &self.right {
+            Right::None => None,
+            Right::First(_) => Some(First::ID),
+            Right::Permit(permit) => Some(permit.id()),
+        }
     }
 
+    /// Why its attempt is made.
+    pub(crate) fn kind(&self) -> Kind {
+        match &self.right {
+            Right::Permit(permit) => permit.kind(),
+            Right::None | Right::First(_) => Kind::First,
+        }
+    }
+
+    /// From now on it may be on any thread.
     pub(crate) const fn share(&mut self) {
-        if let Some(permit) = &mut self.permit {
+        if let Right::Permit(permit) = &mut self.right {
             permit.share();
         }
     }
 
     pub(crate) fn take(&mut self) -> Option<AttemptPermit> {
-        self.permit.take()
+        match std::mem::replace(&mut self.right, Right::None) {
+            Right::Permit(permit) => Some(permit),
+            Right::None => None,
+            first @ Right::First(_) => {
+                self.right = first;
+                None
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn take_first(&mut self) -> Option<First<'a>> {
+        match std::mem::replace(&mut self.right, Right::None) {
+            Right::First(first) => Some(first),
+            other => {
+                self.right = other;
+                None
+            }
+        }
+    }
+
+    /// Makes the call a machine, and keeps the permit of its attempt.
+    pub(crate) fn adopt(&mut self) -> Option<Call> {
+        let (call, permit) = self.take_first()?.into_call();
+        self.right = Right::Permit(permit);
+        Some(call)
     }
 }
 
-impl<I: AsRef<Inner>> Drop for Guard<I> {
+impl<I: AsRef<Inner>> Drop for Guard<'_, I> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
+        if !matches!(self.right, Right::None) {
+            self.abandon();
+        }
+    }
+}
+
+impl<I: AsRef<Inner>> Guard<'_, I> {
+    #[cold]
+    fn abandon(&mut self) {
+        // Dropped behind the permit: a call that was not finished counts as abandoned.
+        let _call = self.adopt();
+        if let Some(permit) = self.take() {
             let inner = self.inner.as_ref();
             telemetry::transition(inner, permit.abandon(inner.clock.now(), self.running));
         }

@@ -16,7 +16,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use evenkeel_core::call::{AttemptPermit, AttemptRecord, Call, CallHint, Next, Step, StopReason};
+use evenkeel_core::call::{
+    AttemptPermit, AttemptRecord, Call, CallHint, First, Next, Step, StopReason,
+};
 use evenkeel_core::outcome::Finished;
 use evenkeel_core::rejection::Rejection;
 use evenkeel_core::time::Instant;
@@ -133,6 +135,8 @@ where
         let inner = *this.inner;
         // Kept while it is fresh: what follows at once costs no further look at the clock.
         let mut now = None;
+        // What the first attempt came to, while the call was no machine yet.
+        let mut polled = None;
         if matches!(this.live, Live::Unborn) {
             let began = *now.insert(inner.clock.now());
             let mut hint = this.plan.hint;
@@ -140,14 +144,54 @@ where
             // Until the call waits, it is on this thread.
             hint.stripe = local::own_stripe();
             *this.began = began;
-            *this.live = Live::Call(inner.policy.begin(began, hint));
+            match inner.policy.begin_first(began, hint) {
+                Err(call) => *this.live = Live::Call(call),
+                Ok(first) => {
+                    let attempt = Attempt::first(&first, began);
+                    let span = telemetry::attempt(inner, attempt);
+                    let mut guard = Guard::first(inner, first);
+                    guard.running = true;
+                    let future = span.in_scope(|| (this.operation)(attempt));
+                    guard.running = false;
+                    this.attempts.as_mut().begin(future, guard, span);
+                    let outcome = this.attempts.as_mut().poll(cx, this.classify);
+                    if let Polled::Ended(_, result, finished) = outcome {
+                        if finished == Finished::success() && !this.plan.stays_open {
+                            let ended = inner.clock.now();
+                            let first = this.attempts.as_mut().end_first();
+                            let transition = first.and_then(|first| first.succeed(ended));
+                            telemetry::transition(inner, transition);
+                            *this.live = Live::Over;
+                            return Poll::Ready(Ended {
+                                how: How::Answered(result),
+                                permit: None,
+                                history: History {
+                                    attempts: Vec::new(),
+                                    ran: ended.since(began),
+                                    hurried: false,
+                                },
+                            });
+                        }
+                        polled = Some(Polled::Ended(First::ID, result, finished));
+                    } else {
+                        polled = Some(outcome);
+                    }
+                    now = None;
+                    if let Some(call) = this.attempts.as_mut().adopt() {
+                        *this.live = Live::Call(call);
+                    }
+                }
+            }
         }
         let (how, permit, ended) = loop {
             // Polled again after its end: there is nothing more to come.
             let Live::Call(call) = this.live else {
                 return Poll::Pending;
             };
-            match this.attempts.as_mut().poll(cx, this.classify) {
+            let outcome = polled
+                .take()
+                .unwrap_or_else(|| this.attempts.as_mut().poll(cx, this.classify));
+            match outcome {
                 Polled::Ended(id, result, finished) => {
                     let ended = *now.insert(inner.clock.now());
                     let permit = this.attempts.as_mut().end(id);

@@ -3,6 +3,7 @@
 use super::slow::Slow;
 use super::word::{Generation, Kind, Word};
 use super::{Admission, Breaker, Cause, Transition, is_closed};
+use crate::feed::Fed;
 use crate::outcome::Outcome;
 use crate::stripe::Stripe;
 use crate::sync::{Ordering, Protocol, exchange, update};
@@ -52,6 +53,34 @@ impl Breaker {
             self.end_row(word, admission.generation);
             None
         }
+    }
+
+    /// Admits an attempt to a dependency that is well, and only to one.
+    #[inline]
+    pub(crate) fn admit_if_well(&self) -> Option<Admission> {
+        let word = self.word();
+        (word.kind() == Kind::Closed).then(|| Admission::counted(word))
+    }
+
+    /// Whether a success of `took` nanoseconds is to be counted and changes nothing.
+    #[inline]
+    pub(crate) fn stays_well(&self, admission: Admission, took: u64) -> bool {
+        let word = self.word();
+        word.kind() == Kind::Closed
+            && word.generation() == admission.generation
+            && word.consecutive() == 0
+            && took < self.state.slow_floor
+    }
+
+    /// Whether what becomes of an attempt is decided by what is in the window.
+    pub(crate) fn looks_back_at(&self, took: u64, outcome: Outcome) -> bool {
+        outcome.is_bad() || took >= self.state.slow_floor
+    }
+
+    /// Counts the successes of one slice; answers when the next slice begins.
+    pub(crate) fn take(&self, fed: Fed, now: Instant) -> Instant {
+        self.state.window.record_many(fed.at, fed.served);
+        self.state.window.next_slice(now)
     }
 
     /// From how many nanoseconds on an attempt is slow; `u64::MAX`: no rule says so, or what is usual is

@@ -24,6 +24,7 @@ use core::time::Duration;
 
 use ledger::{Debit, Ledger};
 
+use crate::feed::Fed;
 use crate::ratio::Ratio;
 use crate::stripe::Stripe;
 use crate::sync::{Arc, AtomicU64, Ordering, Protocol, update};
@@ -172,6 +173,12 @@ impl Budget {
     #[inline]
     pub fn deposit(&self, stripe: Stripe, now: Instant) {
         self.0.calls.record(stripe, now, false);
+    }
+
+    /// Counts the first attempts of one slice; answers when the next slice begins.
+    pub(crate) fn take(&self, fed: Fed, now: Instant) -> Instant {
+        self.0.calls.record_many(fed.at, fed.begun);
+        self.0.calls.next_slice(now)
     }
 
     /// Asks for an extra attempt while `in_flight` attempts are under way.

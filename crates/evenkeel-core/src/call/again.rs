@@ -138,7 +138,10 @@ impl Call {
         } else {
             Cost::Ordinary
         };
-        let in_flight = || shared.tally().in_flight();
+        let in_flight = || {
+            shared.feed(now);
+            shared.tally().in_flight()
+        };
         let budget = match &shared.budget {
             None => None,
             Some(budget) => match budget.try_withdraw(now, in_flight(), cost) {

@@ -248,6 +248,9 @@ impl AttemptPermit {
         let breaker = self.local.shared.breaker(self.endpoint)?;
         // Its head alone, where that is here: what follows is a download.
         let took = self.accepted.min(now).nanos_since(self.started);
+        if breaker.looks_back_at(took, outcome) {
+            self.local.shared.feed(now);
+        }
         breaker.settle(self.stripe, admission, now, took, outcome)
     }
 }

@@ -52,6 +52,8 @@ impl Call {
     /// Asks both ledgers: the hedges' own, and the one of all extra attempts.
     pub(super) fn withdraw_hedge(&self, now: Instant) -> Option<Extra> {
         let (hedges, shared) = (self.hedges()?, &self.local.shared);
+        shared.feed(now);
+        self.local.operation.feed(now);
         let in_flight = shared.tally().in_flight();
         let conditions = Conditions {
             idempotent: self.idempotent && self.replayable && !self.sequential,

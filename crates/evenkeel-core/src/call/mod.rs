@@ -46,6 +46,7 @@
 mod admit;
 mod again;
 mod attempt;
+mod first;
 mod flight;
 mod hedged;
 mod watch;
@@ -56,6 +57,7 @@ use std::sync::Arc;
 use again::History;
 use attempt::Extra;
 pub use attempt::{AttemptId, AttemptPermit, AttemptRecord, Kind};
+pub use first::First;
 use flight::Flights;
 
 use crate::breaker::Transition;
@@ -207,8 +209,14 @@ enum End {
 impl Call {
     #[inline]
     pub(crate) fn new(local: Arc<Padded<Local>>, now: Instant, hint: CallHint) -> Self {
-        let own = Deadline::after_nanos(now, local.shared.deadline);
         local.operation.progress.count_begun(hint.stripe);
+        Self::unbegun(local, now, hint)
+    }
+
+    /// The same without counting it.
+    #[inline]
+    fn unbegun(local: Arc<Padded<Local>>, now: Instant, hint: CallHint) -> Self {
+        let own = Deadline::after_nanos(now, local.shared.deadline);
         Self {
             local,
             stripe: hint.stripe,

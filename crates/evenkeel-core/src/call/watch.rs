@@ -50,6 +50,7 @@ impl Watch {
             return (at, None);
         }
         self.admission = None;
+        shared.feed(now);
         let (slow, transition) = breaker.enter_slow(admission, now);
         self.slow = slow;
         (Instant::MAX, transition)

@@ -9,6 +9,7 @@ use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
 use crate::counter::{Counts, Tally};
 use crate::endpoint::{EndpointId, Endpoints};
+use crate::feed::Feed;
 use crate::limiter::Limiter;
 use crate::rate::RateLimit;
 use crate::ratio::Ratio;
@@ -34,6 +35,10 @@ pub(crate) struct Shared {
     /// [`Config::max_attempts`].
     pub(crate) max_attempts: u32,
     pub(crate) counts: Striped<Counts>,
+    /// What the budget and the breaker are handed of it.
+    feed: Feed,
+    /// Whether a first attempt meets nothing but breaker, limit and bulkhead.
+    pub(crate) is_plain: bool,
     pub(crate) rate: Option<RateLimit>,
     pub(crate) throttle: Option<Throttle>,
     /// One for each endpoint, or none.
@@ -77,12 +82,42 @@ impl Shared {
                 .map(|bulkhead| Bulkhead::striped(bulkhead, stripes)),
             budget: budget.map(|budget| Budget::new(budget, stripes)),
             counts: Striped::with_own(stripes, Counts::new),
+            feed: Feed::new(),
+            is_plain: config.rate.is_none()
+                && config.throttle.is_none()
+                && config.endpoints.is_none(),
             operations: Mutex::new(Vec::new()),
             deadline: nanos(config.deadline),
             attempt_timeout: config.attempt_timeout.map_or(u64::MAX, nanos),
             max_attempts: config.max_attempts(),
             config,
         }
+    }
+
+    /// Hands over what was counted in the slice before, if a new one has begun.
+    #[inline]
+    pub(crate) fn feed_if_due(&self, now: Instant) {
+        if self.feed.is_due(now) {
+            self.feed(now);
+        }
+    }
+
+    /// Hands the budget and the breaker what was counted of calls that are served at once.
+    #[cold]
+    pub(crate) fn feed(&self, now: Instant) {
+        let counted = || {
+            let (served, begun) = Tally::at_once(&self.counts);
+            (begun, served)
+        };
+        self.feed.hand_over(now, counted, |fed| {
+            let budget = self.budget.as_ref().map(|budget| budget.take(fed, now));
+            let breaker = self.breakers.first().map(|breaker| breaker.take(fed, now));
+            budget
+                .into_iter()
+                .chain(breaker)
+                .min()
+                .unwrap_or(Instant::MAX)
+        });
     }
 
     pub(crate) fn tally(&self) -> Tally {

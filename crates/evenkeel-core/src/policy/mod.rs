@@ -46,7 +46,7 @@ pub use config::Config;
 use live::{Local, Shared};
 pub use operation::OperationSnapshot;
 
-use crate::call::{Call, CallHint};
+use crate::call::{Call, CallHint, First};
 use crate::counter::Tally;
 use crate::stripe::Padded;
 use crate::time::Instant;
@@ -149,6 +149,17 @@ impl Policy {
         Call::new(Arc::clone(local), now, hint)
     }
 
+    /// Begins one call that is expected to end well before anyone has to wait for it.
+    ///
+    /// # Errors
+    /// Not an error: the same call as a machine, because a bound is in the way or has to be asked that only a
+    /// machine asks. It has not been polled yet.
+    #[inline]
+    pub fn begin_first(&self, now: Instant, hint: CallHint) -> Result<First<'_>, Call> {
+        let local = &self.stripes[hint.stripe.number() as usize & (self.stripes.len() - 1)];
+        First::begin(local, now, hint).ok_or_else(|| Call::new(Arc::clone(local), now, hint))
+    }
+
     /// The bounds as they were given.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -172,6 +183,7 @@ impl Policy {
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let shared = &self.stripes[0].shared;
         let endpoints = shared.endpoints.as_ref();
+        shared.feed(now);
         Snapshot {
             tally: shared.tally(),
             rate: shared.rate.as_ref().map(|rate| rate.snapshot(now)),

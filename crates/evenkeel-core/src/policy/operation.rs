@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::budget;
+use crate::feed::Feed;
 use crate::hedge::{self, Hedges};
 use crate::outcome::{Class, Finished, Outcome};
 use crate::progress::{self, Progress};
@@ -29,6 +30,8 @@ pub(crate) struct Operation {
     pub(crate) name: Box<str>,
     pub(crate) progress: Progress,
     pub(crate) latency: Latency,
+    /// What progress and hedges are handed of the calls that are served at once.
+    feed: Feed,
 }
 
 /// How long attempts take, and what is done with that knowledge.
@@ -52,7 +55,30 @@ impl Operation {
                 None => Latency::Shown(QuantileWindow::new(&QuantileConfig::default(), stripes)),
                 Some(hedge) => Latency::Hedged(Hedges::new(hedge, stripes)),
             },
+            feed: Feed::new(),
         }
+    }
+
+    /// Hands over what was counted in the slice before, if a new one has begun.
+    #[inline]
+    pub(crate) fn feed_if_due(&self, now: Instant) {
+        if self.feed.is_due(now) {
+            self.feed(now);
+        }
+    }
+
+    /// Hands progress and hedges what was counted of calls that are served at once.
+    #[cold]
+    pub(crate) fn feed(&self, now: Instant) {
+        self.feed.hand_over(
+            now,
+            || self.progress.at_once(),
+            |fed| {
+                let progress = self.progress.take(fed, now);
+                let hedges = self.hedges().map(|hedges| hedges.take(fed, now));
+                hedges.map_or(progress, |hedges| hedges.min(progress))
+            },
+        );
     }
 
     #[inline]
@@ -106,6 +132,7 @@ impl Operation {
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> OperationSnapshot {
+        self.feed(now);
         OperationSnapshot {
             name: self.name.clone(),
             progress: self.progress.snapshot(now),

@@ -31,6 +31,7 @@ use core::time::Duration;
 
 pub(crate) use running::{Running, Slot};
 
+use crate::feed::Fed;
 use crate::ratio::Ratio;
 use crate::stripe::{Stripe, Striped};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
@@ -143,6 +144,10 @@ struct Counts {
     succeeded: AtomicU64,
     failed: AtomicU64,
     abandoned: AtomicU64,
+    /// Calls that may be served at once, and those of them that were: each with one attempt, and not counted
+    /// in the others.
+    at_once: AtomicU64,
+    served_at_once: AtomicU64,
     /// When a call last ended well, in nanoseconds; zero: none has.
     last_success: AtomicU64,
 }
@@ -232,6 +237,8 @@ impl Progress {
                 succeeded: zero(),
                 failed: zero(),
                 abandoned: zero(),
+                at_once: zero(),
+                served_at_once: zero(),
                 last_success: zero(),
             }),
             ended: RatioWindow::new(config.window, stripes),
@@ -268,6 +275,42 @@ impl Progress {
         let (counts, writers) = self.0.counts.at(stripe);
         writers.add(&counts.attempts, 1);
         self.0.attempts.record(stripe, now, false);
+    }
+
+    /// Counts a call, with its first attempt, that may be served at once.
+    #[inline]
+    pub(crate) fn count_at_once(&self, stripe: Stripe) {
+        let (counts, writers) = self.0.counts.at(stripe);
+        writers.add(&counts.at_once, 1);
+    }
+
+    /// Counts that it was.
+    #[inline]
+    pub(crate) fn count_served_at_once(&self, stripe: Stripe, now: Instant) {
+        let (counts, writers) = self.0.counts.at(stripe);
+        writers.add(&counts.served_at_once, 1);
+        writers.raise(&counts.last_success, now.as_nanos().max(1));
+    }
+
+    /// Calls that began and were served at once so far.
+    pub(crate) fn at_once(&self) -> (u64, u64) {
+        let served = self.sum(|counts| &counts.served_at_once);
+        (self.sum(|counts| &counts.at_once), served)
+    }
+
+    /// Remembers calls of one slice that were served at once; answers when the next slice begins.
+    pub(crate) fn take(&self, fed: Fed, now: Instant) -> Instant {
+        self.0.attempts.record_many(fed.at, fed.begun);
+        self.0.ended.record_many(fed.at, fed.served);
+        self.learn_if_due(now);
+        self.0.ended.next_slice(now)
+    }
+
+    fn sum(&self, count: fn(&Counts) -> &AtomicU64) -> u64 {
+        let counts = self.0.counts.iter();
+        counts
+            .map(|counts| count(counts).load(Ordering::Relaxed))
+            .sum()
     }
 
     pub(crate) fn register(&self, stripe: Stripe, began: Instant) -> Option<Slot> {
@@ -310,17 +353,13 @@ impl Progress {
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let shared = &*self.0;
-        let sum = |count: fn(&Counts) -> &AtomicU64| -> u64 {
-            let counts = shared.counts.iter();
-            counts
-                .map(|counts| count(counts).load(Ordering::Relaxed))
-                .sum()
-        };
         // Ended before begun: a call that ends in between is counted as running, and never less than none.
-        let succeeded = sum(|counts| &counts.succeeded);
-        let failed = sum(|counts| &counts.failed);
-        let abandoned = sum(|counts| &counts.abandoned);
-        let begun = sum(|counts| &counts.begun);
+        let served = self.sum(|counts| &counts.served_at_once);
+        let succeeded = served + self.sum(|counts| &counts.succeeded);
+        let failed = self.sum(|counts| &counts.failed);
+        let abandoned = self.sum(|counts| &counts.abandoned);
+        let at_once = self.sum(|counts| &counts.at_once);
+        let begun = at_once + self.sum(|counts| &counts.begun);
         let last_success = shared
             .counts
             .iter()
@@ -336,7 +375,7 @@ impl Progress {
             failed,
             abandoned,
             in_flight: begun.saturating_sub(succeeded + failed + abandoned),
-            attempts: sum(|counts| &counts.attempts),
+            attempts: at_once + self.sum(|counts| &counts.attempts),
             // The window's last slice is not over: what it holds came in less than the window's time.
             per_thousand_seconds: per_thousand_seconds(
                 recent_successes,

@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use super::{SLICES, Slices, is_ahead, place};
 use crate::stripe::{Stripe, Striped};
-use crate::sync::{AtomicU64, Ordering, Protocol, exchange};
+use crate::sync::{AtomicU64, Ordering, Protocol, exchange, update};
 use crate::time::Instant;
 
 const COUNT_BITS: u32 = 18;
@@ -71,6 +71,38 @@ impl RatioWindow {
                 Err(other) => held = other,
             }
         }
+    }
+
+    /// Counts `calls` calls of one slice that went well.
+    pub(crate) fn record_many(&self, now: Instant, mut calls: u64) {
+        let slice = self.slice.number(now);
+        for at in 0..self.rings.len() {
+            let ring = self.rings.shared(at);
+            let cell = &ring[place(slice)];
+            // As many as fit: those of the next stripe hold the rest.
+            let mut added = 0;
+            update(Protocol::Window, cell, |held| {
+                let tag = held >> TAG_SHIFT;
+                let current = tag == slice & TAG_MASK || is_ahead(tag, slice, TAG_MASK);
+                let kept = if current {
+                    held
+                } else {
+                    (slice & TAG_MASK) << TAG_SHIFT
+                };
+                added = calls.min(FULL.saturating_sub(kept & COUNT_MASK));
+                (added != 0).then_some(kept + added)
+            });
+            calls -= added;
+            if calls == 0 {
+                return;
+            }
+        }
+    }
+
+    /// When the slice after the one of `now` begins.
+    pub(crate) fn next_slice(&self, now: Instant) -> Instant {
+        let next = self.slice.number(now).saturating_add(1);
+        Instant::from_nanos(next.saturating_mul(self.slice.nanos()))
     }
 
     /// Everything within the window that began no earlier than `begin`.

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use evenkeel_core::call::{AttemptId, AttemptPermit};
+use evenkeel_core::call::{AttemptId, AttemptPermit, Call, First};
 use evenkeel_core::outcome::Finished;
 use pin_project_lite::pin_project;
 use tracing::Span;
@@ -26,7 +26,7 @@ pin_project! {
         // Before the guard: the attempt is over when its future is dropped, and reported then.
         #[pin]
         future: Fut,
-        guard: Guard<&'a Inner>,
+        guard: Guard<'a, &'a Inner>,
         span: Span,
     }
 }
@@ -50,7 +50,12 @@ impl<'a, Fut: Future> Attempts<'a, Fut> {
     }
 
     /// Adds an attempt: in place, or, while another one has that, on the heap.
-    pub(super) fn begin(self: Pin<&mut Self>, future: Fut, guard: Guard<&'a Inner>, span: Span) {
+    pub(super) fn begin(
+        self: Pin<&mut Self>,
+        future: Fut,
+        guard: Guard<'a, &'a Inner>,
+        span: Span,
+    ) {
         let mut this = self.project();
         let running = Running {
             future,
@@ -119,6 +124,23 @@ impl<'a, Fut: Future> Attempts<'a, Fut> {
         {
             running.project().guard.share();
         }
+    }
+
+    /// Drops the attempt of a call that is no machine yet, and answers what it was the right to.
+    #[inline]
+    pub(super) fn end_first(self: Pin<&mut Self>) -> Option<First<'a>> {
+        let mut this = self.project();
+        let first = this.first.as_mut().as_pin_mut()?.project();
+        let first = first.guard.take_first();
+        this.first.set(None);
+        first
+    }
+
+    /// Makes the call a machine.
+    #[cold]
+    pub(super) fn adopt(self: Pin<&mut Self>) -> Option<Call> {
+        let first = self.project().first.as_pin_mut()?;
+        first.project().guard.adopt()
     }
 
     /// One of them, if there is any.
