@@ -213,6 +213,12 @@ impl Hedges {
         self.0.latency.record(stripe, now, took);
     }
 
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn record_nanos(&self, stripe: Stripe, now: Instant, took: u64) {
+        self.0.latency.record_nanos(stripe, now, took);
+    }
+
     /// How long the attempts of a call have to take before it makes a hedge; none while too little is
     /// known.
     #[must_use]

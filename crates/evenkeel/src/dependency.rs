@@ -219,13 +219,10 @@ impl Dependency {
                 }
             }
         };
-        let plan = self.plan(
-            CallOptions {
-                unreplayable: true,
-                ..CallOptions::default()
-            },
-            false,
-        );
+        let plan = self.plan(CallOptions {
+            unreplayable: true,
+            ..CallOptions::default()
+        });
         let ended = Drive::new(&self.0, plan, once, retry_any_error).await;
         self.settle(ended)
     }
@@ -250,7 +247,7 @@ impl Dependency {
         Fut: Future<Output = Result<T, E>>,
         C: Fn(&Result<T, E>) -> Finished,
     {
-        let plan = self.plan(options, false);
+        let plan = self.plan(options);
         self.settle(Drive::new(&self.0, plan, operation, classify).await)
     }
 
@@ -271,9 +268,9 @@ impl Dependency {
         Fut: Future<Output = Result<T, E>>,
         C: Fn(&Result<T, E>) -> Finished,
     {
-        let plan = self.plan(options, true);
-        let mut ended = Drive::new(&self.0, plan, operation, classify).await;
-        let permit = ended.permit.take();
+        let (plan, mut permit) = (self.plan(options), None);
+        let drive = Drive::new(&self.0, plan, operation, classify);
+        let ended = drive.staying_open(&mut permit).await;
         Opened {
             open: permit.map(|permit| OpenAttempt::new(self.clone(), permit)),
             result: self.settle(ended),
@@ -301,7 +298,7 @@ impl Dependency {
         self.0.degraded.load(Ordering::Relaxed)
     }
 
-    fn plan(&self, options: CallOptions, stays_open: bool) -> Plan {
+    fn plan(&self, options: CallOptions) -> Plan {
         let (stripe, thread_seed) = local::stripe_and_seed();
         let mut hint = CallHint::new(options.seed.unwrap_or(thread_seed ^ self.0.identity));
         hint.stripe = stripe;
@@ -311,12 +308,11 @@ impl Dependency {
         Plan {
             hint,
             within: options.within,
-            stays_open,
         }
     }
 
     fn settle<T, E>(&self, ended: Ended<Result<T, E>>) -> Result<T, CallError<E>> {
-        let Ended { how, history, .. } = ended;
+        let Ended { how, history } = ended;
         let report = || Report::new(self.0.name.clone(), history);
         Err(match how {
             How::Answered(Ok(value)) | How::Failed(Some(Ok(value)), _) => return Ok(value),

@@ -37,15 +37,11 @@ pub(crate) struct Plan {
     pub(crate) hint: CallHint,
     /// The time that the caller has left, counted from the first poll.
     pub(crate) within: Option<Duration>,
-    /// Whether an accepted attempt goes on after its future has ended.
-    pub(crate) stays_open: bool,
 }
 
 /// How a call ended.
 pub(crate) struct Ended<R> {
     pub(crate) how: How<R>,
-    /// The last attempt's, if it stays open.
-    pub(crate) permit: Option<AttemptPermit>,
     pub(crate) history: History,
 }
 
@@ -74,6 +70,8 @@ pin_project! {
         plan: Plan,
         operation: F,
         classify: C,
+        // Where the permit of an accepted attempt goes that goes on after its future has ended; none: none does.
+        open: Option<&'a mut Option<AttemptPermit>>,
         live: Live,
         began: Instant,
         // The last failed attempt's result, in case there is no other attempt.
@@ -111,6 +109,7 @@ where
             plan,
             operation,
             classify,
+            open: None,
             live: Live::Unborn,
             began: Instant::ZERO,
             last: None,
@@ -119,6 +118,14 @@ where
             asleep: false,
             queued: false,
         }
+    }
+}
+
+impl<'a, F, Fut: Future, C> Drive<'a, F, Fut, C> {
+    /// The same, for an attempt that goes on after its future has ended: its permit goes to `open`.
+    pub(crate) fn staying_open(mut self, open: &'a mut Option<AttemptPermit>) -> Self {
+        self.open = Some(open);
+        self
     }
 }
 
@@ -156,7 +163,7 @@ where
                     this.attempts.as_mut().begin(future, guard, span);
                     let outcome = this.attempts.as_mut().poll(cx, this.classify);
                     if let Polled::Ended(_, result, finished) = outcome {
-                        if finished == Finished::success() && !this.plan.stays_open {
+                        if finished == Finished::success() && this.open.is_none() {
                             let ended = inner.clock.now();
                             let first = this.attempts.as_mut().end_first();
                             let transition = first.and_then(|first| first.succeed(ended));
@@ -164,7 +171,6 @@ where
                             *this.live = Live::Over;
                             return Poll::Ready(Ended {
                                 how: How::Answered(result),
-                                permit: None,
                                 history: History {
                                     attempts: Vec::new(),
                                     ran: ended.since(began),
@@ -196,7 +202,7 @@ where
                     let ended = *now.insert(inner.clock.now());
                     let permit = this.attempts.as_mut().end(id);
                     *this.asleep = false;
-                    let goes_on = this.plan.stays_open;
+                    let goes_on = this.open.is_some();
                     let (next, open) = report(inner, call, permit, ended, finished, goes_on);
                     match next {
                         Next::Wait => *this.last = Some(result),
@@ -281,15 +287,11 @@ where
             history.hurried = call.deadline_is_brought();
         }
         *this.live = Live::Over;
-        let permit = permit.map(|mut permit| {
+        if let (Some(open), Some(mut permit)) = (this.open, permit) {
             permit.share();
-            permit
-        });
-        Poll::Ready(Ended {
-            how,
-            permit,
-            history,
-        })
+            **open = Some(permit);
+        }
+        Poll::Ready(Ended { how, history })
     }
 }
 

@@ -379,7 +379,7 @@ impl Admission {
     /// A worker is free: for whoever is next, or for anyone. What came of it is learned.
     fn release(&self, held: &Held, began: Instant, serving: u32, end: Option<(Instant, Outcome)>) {
         if let (Some(limiter), Some((now, outcome))) = (&self.0.limiter, end) {
-            limiter.observe(held.stripe, serving, now.since(began), now, outcome);
+            limiter.observe(held.stripe, serving, now.nanos_since(began), now, outcome);
         }
         let mut word = self.word();
         while word.waiting() == 0 && !self.0.grouped {

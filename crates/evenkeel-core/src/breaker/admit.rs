@@ -37,7 +37,10 @@ impl Breaker {
         if !self.observes() {
             return Err(refused);
         }
-        self.state.unenforced.fetch_add(1, Ordering::Relaxed);
+        self.circuit
+            .state
+            .unenforced
+            .fetch_add(1, Ordering::Relaxed);
         Ok(Admission::uncounted(self.word()))
     }
 
@@ -79,7 +82,12 @@ impl Breaker {
                     Ok(self.probe(half_open, now, attempt_timeout))
                 }
                 Kind::HalfOpen => {
-                    if self.state.leases.revoke_expired(word.generation(), now) {
+                    if self
+                        .circuit
+                        .state
+                        .leases
+                        .revoke_expired(word.generation(), now)
+                    {
                         moved = self
                             .count_probe(word.generation(), now, Outcome::Overload)
                             .or(moved);
@@ -100,16 +108,16 @@ impl Breaker {
     pub(super) fn open_for(&self, word: Word, now: Instant) -> Duration {
         let elapsed = Duration::from_millis(word.elapsed_millis(now));
         let left = self.open_interval(word).saturating_sub(elapsed);
-        let held = Instant::from_nanos(self.state.hold.load(Ordering::Relaxed)).since(now);
+        let held = Instant::from_nanos(self.circuit.state.hold.load(Ordering::Relaxed)).since(now);
         left.max(held)
     }
 
     fn open_interval(&self, word: Word) -> Duration {
-        let open = &self.config.open;
+        let open = &self.circuit.config.open;
         let (initial, max) = (nanos(open.initial), nanos(open.max));
         let doubled = initial.saturating_mul(1 << word.reopens()).min(max);
         let reach = open.jitter.min(Ratio::ONE).of(doubled);
-        let mut dice = Entropy::new(self.state.identity ^ u64::from(word.generation().0));
+        let mut dice = Entropy::new(self.circuit.state.identity ^ u64::from(word.generation().0));
         // The range ends at the cap, rather than the draw: half a fleet would meet at the cap otherwise.
         Duration::from_nanos(dice.between(doubled - reach, doubled.saturating_add(reach).min(max)))
     }
@@ -117,7 +125,7 @@ impl Breaker {
     pub(super) fn ramp(&self, word: Word, now: Instant) -> Ratio {
         let (elapsed, whole) = (
             word.elapsed_millis(now),
-            millis(Instant::from_nanos(nanos(self.config.ramp))),
+            millis(Instant::from_nanos(nanos(self.circuit.config.ramp))),
         );
         let grown = (1000 - u64::from(RAMP_START.permille())) * elapsed.min(whole) / whole.max(1);
         Ratio::from_permille(RAMP_START.permille() + u32::try_from(grown).unwrap_or(1000))
@@ -129,13 +137,13 @@ impl Breaker {
         now: Instant,
         dice: &mut Entropy,
     ) -> Option<Result<Admission, Rejection>> {
-        let ramp = self.config.ramp;
+        let ramp = self.circuit.config.ramp;
         let elapsed = Duration::from_millis(word.elapsed_millis(now));
         if elapsed >= ramp {
             // Losing this exchange means that somebody changed the state: look again.
             exchange(
                 Protocol::Breaker,
-                &self.state.word,
+                &self.circuit.state.word,
                 word.0,
                 word.ramped_up().0,
             )

@@ -19,7 +19,7 @@ pub(crate) struct RunningSlow {
 
 impl Drop for RunningSlow {
     fn drop(&mut self) {
-        if let Some(slow) = &self.breaker.state.slow {
+        if let Some(slow) = &self.breaker.circuit.state.slow {
             slow.leave(self.generation);
         }
     }
@@ -44,8 +44,11 @@ impl Breaker {
         if outcome == Outcome::Ignored || word.generation() != admission.generation {
             return None;
         }
-        self.state.window.record(stripe, now, outcome.is_bad());
-        if took >= self.state.slow_floor {
+        self.circuit
+            .state
+            .window
+            .record(stripe, now, outcome.is_bad());
+        if took >= self.circuit.state.slow_floor {
             self.count_long(admission.generation, now, took, outcome)
         } else if outcome.is_bad() {
             self.count_failure(admission.generation, now)
@@ -69,24 +72,24 @@ impl Breaker {
         word.kind() == Kind::Closed
             && word.generation() == admission.generation
             && word.consecutive() == 0
-            && took < self.state.slow_floor
+            && took < self.circuit.state.slow_floor
     }
 
     /// Whether what becomes of an attempt is decided by what is in the window.
     pub(crate) fn looks_back_at(&self, took: u64, outcome: Outcome) -> bool {
-        outcome.is_bad() || took >= self.state.slow_floor
+        outcome.is_bad() || took >= self.circuit.state.slow_floor
     }
 
     /// Counts the successes of one slice; answers when the next slice begins.
     pub(crate) fn take(&self, fed: Fed, now: Instant) -> Instant {
-        self.state.window.record_many(fed.at, fed.served);
-        self.state.window.next_slice(now)
+        self.circuit.state.window.record_many(fed.at, fed.served);
+        self.circuit.state.window.next_slice(now)
     }
 
     /// From how many nanoseconds on an attempt is slow; `u64::MAX`: no rule says so, or what is usual is
     /// not known yet.
     pub(crate) fn slow_after(&self, now: Instant) -> u64 {
-        let Some(slow) = &self.state.slow else {
+        let Some(slow) = &self.circuit.state.slow else {
             return u64::MAX;
         };
         slow.threshold(now, || {
@@ -104,7 +107,7 @@ impl Breaker {
     ) -> (Option<RunningSlow>, Option<Transition>) {
         let word = self.word();
         let ours = is_closed(word) && word.generation() == admission.generation;
-        let Some(slow) = self.state.slow.as_ref().filter(|_| ours) else {
+        let Some(slow) = self.circuit.state.slow.as_ref().filter(|_| ours) else {
             return (None, None);
         };
         slow.enter(admission.generation);
@@ -118,12 +121,12 @@ impl Breaker {
 
     /// What the window holds of the present closed state.
     pub(super) fn totals(&self, now: Instant) -> Totals {
-        self.state.window.totals(now, self.window_begin())
+        self.circuit.state.window.totals(now, self.window_begin())
     }
 
     /// Where the window of the present closed state begins: what came before it is another state's.
     pub(super) fn window_begin(&self) -> Instant {
-        Instant::from_nanos(self.state.closed_at.load(Ordering::Relaxed))
+        Instant::from_nanos(self.circuit.state.closed_at.load(Ordering::Relaxed))
     }
 
     /// A success ends a row of failures.
@@ -131,7 +134,7 @@ impl Breaker {
         if word.consecutive() == 0 {
             return;
         }
-        update(Protocol::Breaker, &self.state.word, |held| {
+        update(Protocol::Breaker, &self.circuit.state.word, |held| {
             let held = Word(held);
             let ours = is_closed(held) && held.generation() == generation;
             (ours && held.consecutive() != 0).then(|| held.with_consecutive(0).0)
@@ -149,7 +152,7 @@ impl Breaker {
     ) -> Option<Transition> {
         let succeeded = !outcome.is_bad();
         let after = self.slow_after(now);
-        let slow = self.state.slow.as_ref();
+        let slow = self.circuit.state.slow.as_ref();
         let is_slow = slow.is_some_and(|slow| slow.record(now, took, succeeded, after));
         if !succeeded {
             return self.count_failure(generation, now);
@@ -185,7 +188,7 @@ impl Breaker {
             if word.generation() != generation || !is_closed(word) {
                 return None;
             }
-            let slow = self.state.slow.as_ref()?;
+            let slow = self.circuit.state.slow.as_ref()?;
             if !self.is_slow(slow, word, self.totals(now), now) {
                 return None;
             }
@@ -206,14 +209,14 @@ impl Breaker {
     }
 
     fn opened_by(&self, word: Word, now: Instant) -> Option<Cause> {
-        let config = &self.config;
+        let config = &self.circuit.config;
         if config
             .consecutive
             .is_some_and(|most| word.consecutive() >= most.max(1))
         {
             return Some(Cause::ConsecutiveFailures);
         }
-        if config.rate.is_none() && self.state.slow.is_none() {
+        if config.rate.is_none() && self.circuit.state.slow.is_none() {
             return None;
         }
         let totals = self.totals(now);
@@ -223,7 +226,7 @@ impl Breaker {
         if failed {
             return Some(Cause::FailureRate);
         }
-        let slow = self.state.slow.as_ref()?;
+        let slow = self.circuit.state.slow.as_ref()?;
         self.is_slow(slow, word, totals, now)
             .then_some(Cause::SlowRate)
     }
@@ -235,12 +238,12 @@ impl Breaker {
     }
 
     fn is_enough(&self, totals: Totals) -> bool {
-        let window = &self.state.looks_back;
+        let window = &self.circuit.state.looks_back;
         totals.calls >= u64::from(window.min_calls) && totals.observed >= window.min_observed
     }
 
     /// Writes a word that is no other state, if nobody else did.
     pub(super) fn replace(&self, from: Word, to: Word) -> bool {
-        exchange(Protocol::Breaker, &self.state.word, from.0, to.0).is_ok()
+        exchange(Protocol::Breaker, &self.circuit.state.word, from.0, to.0).is_ok()
     }
 }

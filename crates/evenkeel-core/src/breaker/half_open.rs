@@ -15,7 +15,7 @@ const PROBES_BUSY: Duration = Duration::from_millis(100);
 impl Breaker {
     /// Counts one more probe under way, if one may be; none when the state changed meanwhile.
     pub(super) fn admit_probe(&self, word: Word, now: Instant) -> Option<Result<Word, Rejection>> {
-        let limits = &self.config.probes;
+        let limits = &self.circuit.config.probes;
         let probes = word.probes();
         let spacing_left = limits
             .spacing
@@ -31,7 +31,13 @@ impl Breaker {
             ..probes
         };
         let counted = word.with_probes(more).probed_at(now);
-        exchange(Protocol::Breaker, &self.state.word, word.0, counted.0).ok()?;
+        exchange(
+            Protocol::Breaker,
+            &self.circuit.state.word,
+            word.0,
+            counted.0,
+        )
+        .ok()?;
         Some(Ok(counted))
     }
 
@@ -40,7 +46,7 @@ impl Breaker {
         // An attempt that has a timeout reports by then, dead or alive: revoking it earlier would take a slow
         // answer for none, and a dependency that is always slow could never come back.
         let lease = if attempt_timeout == u64::MAX {
-            self.config.probes.lease
+            self.circuit.config.probes.lease
         } else {
             Duration::from_nanos(attempt_timeout)
         };
@@ -49,7 +55,7 @@ impl Breaker {
         let generation = word.generation();
         Admission {
             generation,
-            lease: self.state.leases.take(generation, expiry),
+            lease: self.circuit.state.leases.take(generation, expiry),
         }
     }
 
@@ -65,11 +71,11 @@ impl Breaker {
     ) -> Option<Transition> {
         if !admission
             .lease
-            .is_some_and(|lease| self.state.leases.release(lease))
+            .is_some_and(|lease| self.circuit.state.leases.release(lease))
         {
             return None;
         }
-        let slow = self.state.slow.as_ref();
+        let slow = self.circuit.state.slow.as_ref();
         let is_slow = outcome == Outcome::Success && slow.is_some_and(|slow| slow.condemns(took));
         let outcome = if is_slow { Outcome::Overload } else { outcome };
         self.count_probe(admission.generation, now, outcome)
@@ -82,7 +88,7 @@ impl Breaker {
         now: Instant,
         outcome: Outcome,
     ) -> Option<Transition> {
-        let limits = &self.config.probes;
+        let limits = &self.circuit.config.probes;
         loop {
             let word = self.word();
             if word.generation() != generation || word.kind() != Kind::HalfOpen {
@@ -99,7 +105,7 @@ impl Breaker {
                 // Before the state, so that nobody who sees it closed looks back past this. If the exchange
                 // is lost, nothing reads it before somebody else closes the circuit.
                 self.looks_back_to(now);
-                let ramps = !self.config.ramp.is_zero();
+                let ramps = !self.circuit.config.ramp.is_zero();
                 let closed = if ramps {
                     word.next(Kind::Ramping, word.reopens(), now)
                 } else {
@@ -117,7 +123,14 @@ impl Breaker {
                 }
                 None => {
                     let counted = word.with_probes(probes);
-                    if exchange(Protocol::Breaker, &self.state.word, word.0, counted.0).is_ok() {
+                    if exchange(
+                        Protocol::Breaker,
+                        &self.circuit.state.word,
+                        word.0,
+                        counted.0,
+                    )
+                    .is_ok()
+                    {
                         return None;
                     }
                 }

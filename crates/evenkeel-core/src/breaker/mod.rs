@@ -92,7 +92,13 @@ const MAX_HOLD: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Breaker {
-    config: Arc<Config>,
+    circuit: Arc<Circuit>,
+}
+
+/// One reference to count: a permit has one of its own.
+#[derive(Debug)]
+struct Circuit {
+    config: Config,
     state: Arc<CircuitState>,
 }
 
@@ -200,12 +206,15 @@ impl Breaker {
     #[must_use]
     pub fn new(config: Config, identity: &str, stripes: usize) -> Self {
         let state = CircuitState::new(&config, hash(identity), stripes);
-        let breaker = Self {
-            config: Arc::new(config),
-            state: Arc::new(state),
-        };
-        breaker.set_mode(breaker.config.mode, Instant::ZERO);
+        let breaker = Self::of(config, Arc::new(state));
+        breaker.set_mode(breaker.circuit.config.mode, Instant::ZERO);
         breaker
+    }
+
+    fn of(config: Config, state: Arc<CircuitState>) -> Self {
+        Self {
+            circuit: Arc::new(Circuit { config, state }),
+        }
     }
 
     /// The same circuit under another configuration: its state, and what is under way, stay what they are.
@@ -213,20 +222,17 @@ impl Breaker {
     /// configuration asks for another.
     #[must_use]
     pub fn successor(&self, config: Config, stripes: usize, now: Instant) -> Self {
-        let counts_alike =
-            config.window() == self.config.window() && config.slow == self.config.slow;
+        let counts_alike = config.window() == self.circuit.config.window()
+            && config.slow == self.circuit.config.slow;
         let state = if counts_alike {
-            self.state.clone()
+            self.circuit.state.clone()
         } else {
-            let fresh = CircuitState::new(&config, self.state.identity, stripes);
-            fresh.take_over(&self.state);
+            let fresh = CircuitState::new(&config, self.circuit.state.identity, stripes);
+            fresh.take_over(&self.circuit.state);
             Arc::new(fresh)
         };
-        let mode = (config.mode != self.config.mode).then_some(config.mode);
-        let breaker = Self {
-            config: Arc::new(config),
-            state,
-        };
+        let mode = (config.mode != self.circuit.config.mode).then_some(config.mode);
+        let breaker = Self::of(config, state);
         if let Some(mode) = mode {
             breaker.set_mode(mode, now);
         }
@@ -250,7 +256,7 @@ impl Breaker {
     /// 30 s.
     pub fn hold(&self, now: Instant, wait: Duration) {
         let until = (now + wait.min(MAX_HOLD)).as_nanos();
-        self.state.hold.fetch_max(until, Ordering::Relaxed);
+        self.circuit.state.hold.fetch_max(until, Ordering::Relaxed);
     }
 
     /// What the breaker shows of itself. Consumes nothing and moves nothing.
@@ -263,7 +269,7 @@ impl Breaker {
         } else {
             Totals::default()
         };
-        let slow = self.state.slow.as_ref();
+        let slow = self.circuit.state.slow.as_ref();
         let (ended, running) = slow.filter(|_| closed).map_or((0, 0), |slow| {
             slow.count(now, self.window_begin(), word.generation())
         });
@@ -288,8 +294,10 @@ impl Breaker {
                 0
             },
             retry_after: self.open_until(word, now),
-            entered: core::array::from_fn(|at| self.state.entered[at].load(Ordering::Relaxed)),
-            unenforced: self.state.unenforced.load(Ordering::Relaxed),
+            entered: core::array::from_fn(|at| {
+                self.circuit.state.entered[at].load(Ordering::Relaxed)
+            }),
+            unenforced: self.circuit.state.unenforced.load(Ordering::Relaxed),
         }
     }
 
@@ -314,25 +322,26 @@ impl Breaker {
 
     /// What happened before `now` is another state's.
     fn looks_back_to(&self, now: Instant) {
-        self.state
+        self.circuit
+            .state
             .closed_at
             .fetch_max(now.as_nanos(), Ordering::Relaxed);
     }
 
     #[inline]
     fn word(&self) -> Word {
-        Word(self.state.word.load(Ordering::Relaxed))
+        Word(self.circuit.state.word.load(Ordering::Relaxed))
     }
 
     /// Moves from one whole state to another, if nobody else did.
     fn transit(&self, from: Word, to: Word, cause: Cause) -> Option<Transition> {
-        exchange(Protocol::Breaker, &self.state.word, from.0, to.0).ok()?;
+        exchange(Protocol::Breaker, &self.circuit.state.word, from.0, to.0).ok()?;
         let transition = Transition {
             from: state(from.kind()),
             to: state(to.kind()),
             cause,
         };
-        self.state.entered[transition.to as usize].fetch_add(1, Ordering::Relaxed);
+        self.circuit.state.entered[transition.to as usize].fetch_add(1, Ordering::Relaxed);
         Some(transition)
     }
 }

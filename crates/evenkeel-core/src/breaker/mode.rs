@@ -75,7 +75,8 @@ impl Breaker {
     /// ```
     pub fn set_mode(&self, mode: Mode, now: Instant) -> Option<Transition> {
         // Before the word: by whichever order two calls of this meet, one of their modes is what holds.
-        self.state
+        self.circuit
+            .state
             .observes
             .store(u64::from(mode.observes()), Ordering::Relaxed);
         loop {
@@ -106,6 +107,6 @@ impl Breaker {
     }
 
     pub(super) fn observes(&self) -> bool {
-        self.state.observes.load(Ordering::Relaxed) != 0
+        self.circuit.state.observes.load(Ordering::Relaxed) != 0
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Slow {
     /// Generation and number of the attempts that are slow and still run.
     running: AtomicU64,
     /// Successes from the floor on.
-    tail: Histogram,
+    tail: Histogram<SLICES>,
     /// The slice in which it was last looked at, and the learned threshold in microseconds; zero: not
     /// known yet.
     learned: AtomicU64,
@@ -69,7 +69,7 @@ impl Slow {
             slice: (nanos(window) / SLICES as u64).max(1),
             // One stripe each: calls that take this long do not come by the million.
             ended: RatioWindow::new(window, 1),
-            tail: Histogram::new(SLICES, 1),
+            tail: Histogram::new(1),
             running: AtomicU64::new(0),
             learned: AtomicU64::new(0),
         }
@@ -79,8 +79,7 @@ impl Slow {
     pub(super) fn record(&self, now: Instant, took: u64, succeeded: bool, threshold: u64) -> bool {
         if succeeded && matches!(self.than, SlowerThan::Usual { .. }) {
             let slice = now.as_nanos() / self.slice;
-            self.tail
-                .record(Stripe(0), slice, Duration::from_nanos(took));
+            self.tail.record(Stripe(0), slice, took);
         }
         let slow = took >= threshold;
         if slow {

@@ -171,7 +171,7 @@ impl AttemptPermit {
     /// As [`AttemptPermit::abandon`]; and that it ran for so long without an answer is remembered, so that
     /// the slow calls which hedges cut short stay in what is known of latency.
     pub fn lose(self, now: Instant) -> Option<Transition> {
-        let took = now.since(self.started);
+        let took = now.nanos_since(self.started);
         let outcome = self.outcome_if_abandoned(now, false);
         // An overload is remembered with its duration already.
         if outcome == Outcome::Ignored && self.accepted == Instant::MAX && !self.is_judged {
@@ -200,7 +200,7 @@ impl AttemptPermit {
             return None;
         }
         self.accepted = now;
-        let (local, took) = (&self.local, now.since(self.started));
+        let (local, took) = (&self.local, now.nanos_since(self.started));
         local.operation.record(self.stripe, now, took);
         if let (true, Some(bulkhead)) = (self.holds_slot, &local.shared.bulkhead) {
             self.held = bulkhead.register(self.started);
@@ -227,7 +227,7 @@ impl AttemptPermit {
             return self.settle(now, outcome);
         }
         // To the head of its answer, however long the body took.
-        let took = now.min(self.accepted).since(self.started);
+        let took = now.min(self.accepted).nanos_since(self.started);
         if self.accepted == Instant::MAX {
             local.operation.record_end(stripe, now, took, finished);
         }
@@ -238,6 +238,7 @@ impl AttemptPermit {
             throttle.record(stripe, now, finished);
         }
         if let Some(endpoints) = &shared.endpoints {
+            let took = Duration::from_nanos(took);
             endpoints.record(self.endpoint, stripe, now, took, finished);
         }
         self.settle(now, outcome)

@@ -99,9 +99,9 @@ impl<'a> First<'a> {
     #[inline]
     pub fn succeed(mut self, now: Instant) -> Option<Transition> {
         let (shared, operation) = (&self.local.shared, &self.local.operation);
-        let took = now.since(self.started);
+        let took = now.nanos_since(self.started);
         if let (Some(breaker), Some(admission)) = (shared.breakers.first(), self.admission) {
-            if !breaker.stays_well(admission, now.nanos_since(self.started)) {
+            if !breaker.stays_well(admission, took) {
                 return self.succeed_as_call(now);
             }
         }

@@ -169,7 +169,7 @@ impl Permit {
     /// Only a success says how long a call takes: failures are quick, and would pass for health. Overload is
     /// a drop. A failure is one for [`Algorithm::Classic`] alone, whose rule says so.
     pub fn finish(self, now: Instant, outcome: Outcome) {
-        let took = now.since(self.began);
+        let took = now.nanos_since(self.began);
         self.limiter
             .observe(self.stripe, self.in_flight, took, now, outcome);
     }
@@ -291,13 +291,13 @@ impl Limiter {
         _ = self.0.slots.release(stripe);
     }
 
-    /// Learns what an attempt was like that began when `in_flight` were under way.
+    /// Learns what an attempt was like that took `took` nanoseconds and began when `in_flight` were under way.
     #[inline]
     pub(crate) fn observe(
         &self,
         stripe: Stripe,
         in_flight: u32,
-        took: Duration,
+        took: u64,
         now: Instant,
         outcome: Outcome,
     ) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::time::nanos;
 use core::num::NonZeroU32;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -259,7 +260,7 @@ fn a_window_knows_its_calls_from_those_of_the_one_before() {
     let window = Window::new(span, 2);
     assert!(!window.is_due(at(1_000)), "the first to ask begins it");
     for stripe in 0..40 {
-        window.record_served(Stripe(stripe), 10 * MS, stripe, stripe < 12);
+        window.record_served(Stripe(stripe), nanos(10 * MS), stripe, stripe < 12);
     }
     window.record_dropped(ONE, 50);
     assert_eq!(window.close(at(1_100)), None, "too short");
@@ -268,7 +269,7 @@ fn a_window_knows_its_calls_from_those_of_the_one_before() {
     assert_eq!(seen.lasted, 250 * MS);
     assert!(seen.p90.abs_diff(10 * MS) <= 10 * MS / 32);
     assert!(seen.calm_p90.is_some());
-    window.record_served(ONE, 20 * MS, 3, true);
+    window.record_served(ONE, nanos(20 * MS), 3, true);
     assert_eq!(window.close(at(2_000)), None, "too few");
     let seen = window.close(at(6_250)).unwrap();
     assert_eq!((seen.served, seen.dropped, seen.peak), (1, 0, 3));

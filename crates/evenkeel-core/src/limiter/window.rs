@@ -76,8 +76,9 @@ pub(super) struct Window {
     number: AtomicU64,
     /// When the window began, in nanoseconds; zero: nothing has been recorded yet.
     began: AtomicU64,
-    all: Histogram,
-    calm: Histogram,
+    /// Of the calls that began while more than a quarter of the limit was used, and of the others.
+    busy: Histogram<SLICES>,
+    calm: Histogram<SLICES>,
     tallies: Striped<Tally>,
 }
 
@@ -96,8 +97,8 @@ impl Window {
             span,
             number: AtomicU64::new(0),
             began: AtomicU64::new(0),
-            all: Histogram::new(SLICES, stripes),
-            calm: Histogram::new(SLICES, stripes),
+            busy: Histogram::new(stripes),
+            calm: Histogram::new(stripes),
             tallies: Striped::with_own(stripes, || Tally {
                 calls: core::array::from_fn(|_| AtomicU64::new(0)),
                 peak: core::array::from_fn(|_| AtomicU64::new(0)),
@@ -105,14 +106,12 @@ impl Window {
         }
     }
 
-    /// Records a call that was served within `took`, and began when `in_flight` were under way.
+    /// Records a call that was served within `took` nanoseconds, and began when `in_flight` were under way.
     #[inline]
-    pub(super) fn record_served(&self, stripe: Stripe, took: Duration, in_flight: u32, calm: bool) {
+    pub(super) fn record_served(&self, stripe: Stripe, took: u64, in_flight: u32, calm: bool) {
         let number = self.number.load(Ordering::Relaxed);
-        self.all.record(stripe, number, took);
-        if calm {
-            self.calm.record(stripe, number, took);
-        }
+        let kind = if calm { &self.calm } else { &self.busy };
+        kind.record(stripe, number, took);
         self.count(stripe, number, 0, in_flight);
     }
 
@@ -143,8 +142,8 @@ impl Window {
         if lasted < self.span.min || !is_over {
             return None;
         }
-        let all = self.all.counts(number, 1);
         let calm = self.calm.counts(number, 1);
+        let all = self.busy.counts(number, 1).with(&calm);
         let observed = Observed {
             ended: now,
             lasted,

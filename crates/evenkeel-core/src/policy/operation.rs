@@ -1,14 +1,12 @@
 //! What is kept for one kind of call: its progress, and how long its attempts take.
 
-use core::time::Duration;
-
 use crate::budget;
 use crate::feed::Feed;
 use crate::hedge::{self, Hedges};
 use crate::outcome::{Class, Finished, Outcome};
 use crate::progress::{self, Progress};
 use crate::stripe::Stripe;
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 use crate::window::{QuantileConfig, QuantileWindow, Quantiles};
 
 /// What is shown of one operation.
@@ -89,25 +87,19 @@ impl Operation {
         }
     }
 
-    /// Records how long an attempt took whose answer was accepted.
+    /// Records how long, in nanoseconds, an attempt took whose answer was accepted.
     #[inline]
-    pub(crate) fn record(&self, stripe: Stripe, now: Instant, took: Duration) {
+    pub(crate) fn record(&self, stripe: Stripe, now: Instant, took: u64) {
         match &self.latency {
-            Latency::Shown(window) => window.record(stripe, now, took),
-            Latency::Hedged(hedges) => hedges.record(stripe, now, took),
+            Latency::Shown(window) => window.record_nanos(stripe, now, took),
+            Latency::Hedged(hedges) => hedges.record_nanos(stripe, now, took),
         }
     }
 
     /// Records an attempt that ended as `finished` says, if it says how long attempts take: served, or
     /// timed out. A failure or a refusal is quick, and would pass for speed.
     #[inline]
-    pub(crate) fn record_end(
-        &self,
-        stripe: Stripe,
-        now: Instant,
-        took: Duration,
-        finished: &Finished,
-    ) {
+    pub(crate) fn record_end(&self, stripe: Stripe, now: Instant, took: u64, finished: &Finished) {
         let timed_out =
             finished.outcome == Outcome::Overload && finished.class != Some(Class::Rejected);
         if finished.outcome == Outcome::Success || timed_out {
@@ -117,9 +109,9 @@ impl Operation {
 
     /// Records a loser, which would have taken at least `took`. Where that is less than the wait before a
     /// hedge, it tells nothing about what lies above the wait, and the wait would shrink.
-    pub(crate) fn record_lost(&self, stripe: Stripe, now: Instant, took: Duration) {
+    pub(crate) fn record_lost(&self, stripe: Stripe, now: Instant, took: u64) {
         let delay = self.hedges().and_then(|hedges| hedges.delay(now));
-        if delay.is_some_and(|delay| took >= delay) {
+        if delay.is_some_and(|delay| took >= nanos(delay)) {
             self.record(stripe, now, took);
         }
     }

@@ -13,9 +13,8 @@ use core::time::Duration;
 use std::sync::OnceLock;
 
 use super::is_ahead;
-use crate::stripe::{Stripe, Striped};
+use crate::stripe::{Stripe, Striped, Writers};
 use crate::sync::{AtomicU64, Ordering, Protocol, exchange};
-use crate::time::nanos;
 
 /// Every octave is cut into this many buckets; an answer is off by half a bucket at most.
 const PER_OCTAVE_BITS: u32 = 4;
@@ -43,44 +42,33 @@ pub(crate) const TAG_MASK: u64 = (1 << (64 - TAG_SHIFT)) - 1;
 /// A full count: the headroom above is for writers that add after another one filled it.
 const FULL: u64 = COUNT_MASK - 1024;
 
-/// Durations counted by size, in `slices` slices that are told apart by number.
+/// Durations counted by size, in `SLICES` slices that are told apart by number.
 #[derive(Debug)]
-pub(crate) struct Histogram {
-    slices: usize,
+pub(crate) struct Histogram<const SLICES: usize> {
     /// Each stripe is allocated when it counts its first sample.
     stripes: Striped<OnceLock<Box<[AtomicU64]>>>,
 }
 
-impl Histogram {
-    pub(crate) fn new(slices: usize, stripes: usize) -> Self {
+impl<const SLICES: usize> Histogram<SLICES> {
+    pub(crate) fn new(stripes: usize) -> Self {
         Self {
-            slices,
             stripes: Striped::with_own(stripes.min(MAX_STRIPES), OnceLock::new),
         }
     }
 
-    /// Counts one duration in slice number `slice`.
+    /// Counts one duration, in nanoseconds, in slice number `slice`.
     #[inline]
-    pub(crate) fn record(&self, stripe: Stripe, slice: u64, took: Duration) {
+    pub(crate) fn record(&self, stripe: Stripe, slice: u64, took: u64) {
         let (words, writers) = self.stripes.at(stripe);
-        let words = words.get_or_init(|| self.allocate());
-        let bucket = bucket_of(nanos(took));
-        let word = &words[self.place(slice) * WORDS + bucket / 2];
-        let shift = if bucket & 1 == 0 { 0 } else { COUNT_BITS };
-        let mut held = word.load(Ordering::Relaxed);
-        loop {
-            let tag = held >> TAG_SHIFT;
-            if tag == slice & TAG_MASK || is_ahead(tag, slice, TAG_MASK) {
-                if held >> shift & COUNT_MASK < FULL {
-                    writers.add(word, 1 << shift);
-                }
-                return;
-            }
-            let fresh = (slice & TAG_MASK) << TAG_SHIFT | 1 << shift;
-            match exchange(Protocol::Quantile, word, held, fresh) {
-                Ok(_) => return,
-                Err(other) => held = other,
-            }
+        let words = words.get_or_init(allocate::<SLICES>);
+        let bucket = bucket_of(took);
+        let word = &words[place::<SLICES>(slice) * WORDS + bucket / 2];
+        let shift = (bucket as u32 & 1) * COUNT_BITS;
+        let held = word.load(Ordering::Relaxed);
+        if held >> TAG_SHIFT == slice & TAG_MASK && held >> shift & COUNT_MASK < FULL {
+            writers.add(word, 1 << shift);
+        } else {
+            begin_or_join(word, slice, shift, writers);
         }
     }
 
@@ -101,20 +89,39 @@ impl Histogram {
         }
         counts
     }
+}
 
-    fn allocate(&self) -> Box<[AtomicU64]> {
-        (0..self.slices * WORDS)
-            .map(|_| AtomicU64::new(0))
-            .collect()
+/// Counts in a word that is full, or of another slice.
+#[cold]
+fn begin_or_join(word: &AtomicU64, slice: u64, shift: u32, writers: Writers) {
+    let mut held = word.load(Ordering::Relaxed);
+    loop {
+        let tag = held >> TAG_SHIFT;
+        if tag == slice & TAG_MASK || is_ahead(tag, slice, TAG_MASK) {
+            if held >> shift & COUNT_MASK < FULL {
+                writers.add(word, 1 << shift);
+            }
+            return;
+        }
+        let fresh = (slice & TAG_MASK) << TAG_SHIFT | 1 << shift;
+        match exchange(Protocol::Quantile, word, held, fresh) {
+            Ok(_) => return,
+            Err(other) => held = other,
+        }
     }
+}
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the remainder is below the number of slices"
-    )]
-    fn place(&self, slice: u64) -> usize {
-        (slice % self.slices as u64) as usize
-    }
+#[cold]
+fn allocate<const SLICES: usize>() -> Box<[AtomicU64]> {
+    (0..SLICES * WORDS).map(|_| AtomicU64::new(0)).collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the remainder is below the number of slices"
+)]
+const fn place<const SLICES: usize>(slice: u64) -> usize {
+    (slice % SLICES as u64) as usize
 }
 
 /// How many samples each bucket holds, added up over stripes and slices.
@@ -137,6 +144,14 @@ impl Counts {
     fn add(&mut self, bucket: usize, samples: u64) {
         self.buckets[bucket] += samples;
         self.total += samples;
+    }
+
+    /// These and those of `other`.
+    pub(crate) fn with(mut self, other: &Self) -> Self {
+        for (bucket, samples) in other.buckets.iter().enumerate() {
+            self.add(bucket, *samples);
+        }
+        self
     }
 
     pub(crate) const fn total(&self) -> u64 {
@@ -167,6 +182,7 @@ impl Counts {
     }
 }
 
+#[inline]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a bucket's number has nine bits"
@@ -191,6 +207,7 @@ pub(super) fn middle_of(bucket: usize) -> Duration {
 #[cfg(not(evenkeel_loom))]
 mod tests {
     use super::*;
+    use crate::time::nanos;
     use proptest::prelude::*;
 
     #[test]
@@ -208,11 +225,11 @@ mod tests {
 
     #[test]
     fn a_full_bucket_stops_counting_and_never_spills_into_its_neighbour() {
-        let histogram = Histogram::new(1, 1);
+        let histogram = Histogram::<1>::new(1);
         let (even, odd) = (middle_of(100), middle_of(101));
-        histogram.record(Stripe(0), 1, odd);
+        histogram.record(Stripe(0), 1, nanos(odd));
         for _ in 0..COUNT_MASK + 10 {
-            histogram.record(Stripe(0), 1, even);
+            histogram.record(Stripe(0), 1, nanos(even));
         }
         assert_eq!(histogram.counts(1, 1).total(), FULL + 1);
     }

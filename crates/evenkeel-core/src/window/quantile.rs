@@ -19,7 +19,7 @@ use super::histogram::{BUCKETS, Counts, Histogram, TAG_MASK, middle_of};
 use super::{SLICES, Slices, is_ahead};
 use crate::stripe::Stripe;
 use crate::sync::{AtomicU64, Mutex, Ordering};
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 
 const BUCKET_BITS: u32 = 9;
 const BUCKET_MASK: u64 = (1 << BUCKET_BITS) - 1;
@@ -67,7 +67,7 @@ impl Default for QuantileConfig {
 #[derive(Debug)]
 pub struct QuantileWindow {
     slice: Slices,
-    histogram: Histogram,
+    histogram: Histogram<SLICES>,
     /// The slice up to which the answers reach, and the bucket of each rank.
     published: AtomicU64,
     /// The samples behind the answers; zero: none are published.
@@ -97,7 +97,7 @@ impl QuantileWindow {
     pub fn new(config: &QuantileConfig, stripes: usize) -> Self {
         Self {
             slice: Slices::of_window(config.window),
-            histogram: Histogram::new(SLICES, stripes),
+            histogram: Histogram::new(stripes),
             published: AtomicU64::new(0),
             count: AtomicU64::new(0),
             publishing: Mutex::new(()),
@@ -107,6 +107,12 @@ impl QuantileWindow {
     /// Counts one sample.
     #[inline]
     pub fn record(&self, stripe: Stripe, now: Instant, took: Duration) {
+        self.record_nanos(stripe, now, nanos(took));
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn record_nanos(&self, stripe: Stripe, now: Instant, took: u64) {
         self.histogram.record(stripe, self.slice.number(now), took);
     }
 
@@ -158,7 +164,6 @@ fn unpack(word: u64, count: u64) -> Quantiles {
 #[cfg(not(evenkeel_loom))]
 mod tests {
     use super::*;
-    use crate::time::nanos;
     use proptest::prelude::*;
 
     fn at(millis: u64) -> Instant {

@@ -177,7 +177,6 @@ async fn play_call(stage: Stage, script: ScriptedCall, seed: u64) {
     let plan = Plan {
         hint,
         within: script.deadline,
-        stays_open: answers_have_bodies(&script),
     };
     let attempts = |attempt: Attempt| {
         let number = attempt.number();
@@ -198,7 +197,13 @@ async fn play_call(stage: Stage, script: ScriptedCall, seed: u64) {
         name => stage.dependency.operation(name),
     };
     let judge = |ended: &(Finished, Option<Duration>)| ended.0;
+    let (mut open, has_bodies) = (None, answers_have_bodies(&script));
     let call = Drive::new(&dependency.0, plan, attempts, judge);
+    let call = if has_bodies {
+        call.staying_open(&mut open)
+    } else {
+        call
+    };
     let hang_up = async {
         match script.dropped_at {
             Some(at) => tokio::time::sleep_until(clock.timer(at)).await,
@@ -215,11 +220,8 @@ async fn play_call(stage: Stage, script: ScriptedCall, seed: u64) {
         () = hang_up => None,
     };
     std::mem::forget(panicked);
-    let (how, permit) = match ended {
-        None => (None, None),
-        Some(Ended { how, permit, .. }) => (Some(how), permit),
-    };
-    let (how, body) = match how {
+    let permit = open.take();
+    let (how, body) = match ended.map(|Ended { how, .. }| how) {
         None => ("dropped".to_owned(), None),
         Some(How::Answered((_, body))) => ("ok".to_owned(), body),
         Some(How::Failed(_, reason)) => (case::stopped(reason), None),
