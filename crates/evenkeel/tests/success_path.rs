@@ -42,3 +42,26 @@ fn a_call_that_succeeds_at_once_allocates_nothing_and_sets_no_timer() {
     });
     assert_eq!(allocations.count_total, 0);
 }
+
+#[test]
+fn what_many_threads_count_without_locking_adds_up() {
+    const THREADS: u64 = 6;
+    const CALLS: u64 = 2_000;
+    let dependency = everything_on();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..CALLS {
+                    // Where the only slot is another thread's, the call is refused or waits: also counted.
+                    call_at_once(&dependency);
+                }
+            });
+        }
+    });
+    let seen = dependency.snapshot();
+    let operation = &seen.operations[0].progress;
+    assert_eq!(operation.begun, THREADS * CALLS);
+    assert_eq!((seen.tally.in_flight(), operation.in_flight), (0, 0));
+    assert_eq!(operation.attempts, seen.tally.first_attempts);
+    assert!(seen.tally.first_attempts > 0);
+}
