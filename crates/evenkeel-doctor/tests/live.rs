@@ -13,10 +13,10 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use evenkeel_doctor::source::{Plan, Target, record};
-use evenkeel_doctor::{Diagnosis, Verdict, diagnose, render};
+use evenkeel_doctor::source::{Plan, Target, query_server, read_answer, record};
+use evenkeel_doctor::{Capture, Diagnosis, Verdict, diagnose, render};
 
 /// Shape, requests per second it wants, verdict, and the function to be named.
 type Case = (&'static str, u32, Verdict, Option<&'static str>);
@@ -71,6 +71,80 @@ fn every_go_service_is_judged_right_while_it_runs() {
 #[test]
 fn every_rust_service_is_judged_right_while_it_runs() {
     judge_all("EVENKEEL_SICK_RUST", &[], RUST);
+}
+
+/// A real Prometheus server's memory of a service that leaks, and of nobody.
+#[test]
+fn a_prometheus_server_remembers_a_leak() {
+    let (Ok(program), Ok(prometheus)) = (
+        std::env::var("EVENKEEL_SICK_GO"),
+        std::env::var("EVENKEEL_PROMETHEUS"),
+    ) else {
+        println!("skipped: EVENKEEL_PROMETHEUS is not set; .ci/doctor-live sets it");
+        return;
+    };
+    let (service, output) = start(Command::new(&program).args(["serve", "answer", "127.0.0.1:0"]));
+    let mut address = String::new();
+    BufReader::new(output).read_line(&mut address).unwrap();
+    let address = address.trim();
+    let load =
+        start(Command::new(&program).args(["load", &format!("http://{address}/work"), "20"]));
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("prometheus.yml");
+    std::fs::write(
+        &config,
+        format!("global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: shop, static_configs: [{{targets: [\"{address}\"]}}]}}]\n"),
+    )
+    .unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let server = start(
+        Command::new(prometheus)
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stderr(Stdio::null()),
+    );
+    let url = format!("http://127.0.0.1:{port}");
+    let ask = |selector: &str| {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        query_server(&url, selector, now.as_secs()).map(|body| read_answer(&body))
+    };
+    // It answers in steps of a quarter of a minute; six of them are a climb and no chance.
+    let deadline = Instant::now() + Duration::from_secs(180);
+    let metrics = loop {
+        if let Ok((metrics, _)) = ask("{job=\"shop\"}")
+            && metrics
+                .get("go_goroutines")
+                .is_some_and(|series| series.points.len() >= 6)
+        {
+            break metrics;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "nothing remembered after three minutes"
+        );
+        std::thread::sleep(Duration::from_secs(1));
+    };
+    let (nothing, notes) = ask("{job=\"nobody\"}").unwrap();
+    drop((server, load, service));
+    assert!(nothing.series.is_empty());
+    assert_eq!(notes.len(), 1);
+    let diagnosis = diagnose(&Capture {
+        metrics: Some(metrics),
+        ..Capture::default()
+    });
+    assert_eq!(
+        diagnosis.verdict,
+        Verdict::Leak,
+        "{}",
+        render::to_text(&diagnosis)
+    );
 }
 
 fn judge_all(variable: &str, verb: &[&str], cases: &[Case]) {

@@ -344,11 +344,17 @@ fn growing_blindly(facts: &Facts<'_>) -> Option<Finding> {
         return None;
     }
     let growth = growth(&facts.population)?;
-    if facts
-        .counters
-        .completions_late
-        .is_some_and(|rate| rate >= growth.per_second)
-    {
+    // What is answered may leave a goroutine behind all the same. So the crowd is compared with the pace of
+    // what comes in, and only where that is unknown with what gets done.
+    let pace = facts.counters.started.or(facts.counters.arrivals);
+    let explained = match pace {
+        Some(_) => super::fan_out::rises_with_load(facts, growth),
+        None => facts
+            .counters
+            .completions_late
+            .is_some_and(|rate| rate >= growth.per_second),
+    };
+    if explained {
         return None;
     }
     Some(Finding {
