@@ -12,6 +12,7 @@ use evenkeel_lint::{
 };
 
 use crate::exit::Exit;
+use crate::replace::replace_file;
 
 /// Find the loop nobody bounded: retries, locks, contexts, clients, tasks and queues in Go and Rust.
 ///
@@ -313,7 +314,7 @@ fn apply_baseline(path: &Path, report: &mut Report) -> Result<(), Complaint> {
         }
         None => {
             let baseline = Baseline::of(report);
-            std::fs::write(path, baseline.text())
+            replace_file(path, &baseline.text())
                 .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
             baseline.apply(report);
         }
@@ -328,7 +329,7 @@ fn fix(verb: &Lint, report: &Report, stdin: bool) -> Result<usize, Complaint> {
         if verb.diff || stdin {
             let _ = write!(out, "{}", file.diff());
         } else {
-            std::fs::write(&file.path, &file.after)
+            replace_file(Path::new(&file.path), &file.after)
                 .map_err(|e| format!("cannot write {}: {e}", file.path))?;
         }
     }
@@ -348,7 +349,7 @@ fn add_ignores(report: &Report) -> Result<Exit, Complaint> {
             .filter(|f| f.place.path == path)
             .collect();
         let text = read(path).ok_or_else(|| format!("cannot read {path}"))?;
-        std::fs::write(path, with_suppressions(&text, &findings))
+        replace_file(Path::new(path), &with_suppressions(&text, &findings))
             .map_err(|e| format!("cannot write {path}: {e}"))?;
     }
     Ok(Exit::Ok)

@@ -8,6 +8,7 @@ mod drill_role;
 mod exit;
 mod lint;
 mod proxy;
+mod replace;
 mod schema;
 
 use clap::{Parser, Subcommand};

@@ -14,10 +14,10 @@ use rayon::prelude::*;
 
 use crate::config::{Config, Selected};
 use crate::discover;
-use crate::facts::View;
+use crate::facts::{View, summary};
 use crate::finding::Finding;
 use crate::index::{FileFacts, Index, package_of};
-use crate::rule::{Candidate, Sink};
+use crate::rule::{Candidate, Rule, Sink};
 use crate::rules;
 use crate::source::{self, Language, Setting};
 use crate::suppress::Suppressions;
@@ -124,6 +124,7 @@ pub struct SourceText {
 #[derive(Debug)]
 pub struct Linter {
     config: Config,
+    rules: &'static [&'static Rule],
 }
 
 /// No person wrote a larger one.
@@ -144,7 +145,10 @@ impl Linter {
     /// A linter under `config`.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Linter { config }
+        Linter {
+            config,
+            rules: rules::all(),
+        }
     }
 
     /// The configuration in force.
@@ -225,7 +229,7 @@ impl Linter {
         let suppressions = Suppressions::read(&view);
         let selected = self.config.selected(path);
         let (mut candidates, mut crashes) = (Vec::new(), Vec::new());
-        for rule in rules::all() {
+        for rule in self.rules {
             let in_tests = view.setting == Setting::Test && !self.config.tests;
             if selected.level(rule.code) == Selected::Off || in_tests {
                 continue;
@@ -251,6 +255,7 @@ impl Linter {
         };
         let lock_pairs = rules::lock_pairs(&view);
         let closed = rules::closed_channels(&view);
+        let callers = summary::callers(&view);
         let lines = view.lines.count() as usize;
         let summaries = view.summaries;
         let facts = FileFacts {
@@ -259,6 +264,7 @@ impl Linter {
             summaries,
             lock_pairs,
             closed,
+            callers,
         };
         Some(Scanned {
             facts,
@@ -387,4 +393,47 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
         .unwrap_or_else(|| "panicked without a message".to_owned())
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what fails here fails the test"
+)]
+mod tests {
+    use super::*;
+    use crate::config::Spec;
+    use crate::finding::Level;
+    use crate::rule::Standing;
+
+    static BROKEN: Rule = Rule {
+        code: "EK401",
+        name: "broken",
+        level: Level::Error,
+        standing: Standing::Default,
+        summary: "panics on every file",
+        page: "",
+        check: |_, _| panic!("this rule is broken"),
+    };
+
+    #[test]
+    fn a_crashed_rule_is_named_and_the_others_still_report() {
+        let mut linter = Linter::new(Config::new(Spec::default()).unwrap());
+        let mut rules = vec![&BROKEN];
+        rules.extend(rules::all().iter().filter(|r| r.code != "EK401"));
+        linter.rules = Vec::leak(rules);
+        let report = linter.lint_texts(&[SourceText {
+            path: "store/load.go".to_owned(),
+            text: "package store\nimport \"context\"\nfunc (s *Store) load(ctx context.Context) error {\n\treturn s.client.Get(context.Background())\n}\n".to_owned(),
+        }]);
+        let crashes: Vec<_> = report
+            .crashes
+            .iter()
+            .map(|c| (c.code, c.message.as_str()))
+            .collect();
+        assert_eq!(crashes, [("EK401", "this rule is broken")]);
+        let found: Vec<_> = report.findings.iter().map(|f| f.code).collect();
+        assert_eq!(found, ["EK301"]);
+    }
 }

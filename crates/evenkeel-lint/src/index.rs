@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::facts::summary::{Callers, call_key};
 use crate::facts::{Summary, Traits};
 use crate::rules::LockPair;
 
@@ -14,6 +15,7 @@ pub(crate) struct FileFacts {
     pub(crate) lock_pairs: Vec<LockPair>,
     /// Fields and variables that a `close` is called on.
     pub(crate) closed: Vec<String>,
+    pub(crate) callers: Callers,
 }
 
 /// All functions of all packages looked at.
@@ -60,6 +62,21 @@ impl Index {
             known = Some(false);
         }
         known
+    }
+
+    /// Whether some caller in the package drops the future of a function of this name when
+    /// something else is done first.
+    pub(crate) fn is_raced(&self, package: &str, name: &str) -> bool {
+        let key = call_key(name);
+        self.files_of(package)
+            .any(|f| f.callers.raced.binary_search(&key).is_ok())
+    }
+
+    /// Whether some caller in the package starts a function of this name as a goroutine.
+    pub(crate) fn is_spawned(&self, package: &str, name: &str) -> bool {
+        let key = call_key(name);
+        self.files_of(package)
+            .any(|f| f.callers.spawned.binary_search(&key).is_ok())
     }
 
     pub(crate) fn files_of<'a>(&'a self, package: &'a str) -> impl Iterator<Item = &'a FileFacts> {

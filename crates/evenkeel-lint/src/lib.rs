@@ -19,7 +19,8 @@
 //! ```
 //! use evenkeel_lint::{Config, Linter, SourceText, Spec};
 //!
-//! let linter = Linter::new(Config::new(Spec::default())?);
+//! let spec = Spec { preview: true, ..Spec::default() };
+//! let linter = Linter::new(Config::new(spec)?);
 //! let report = linter.lint_texts(&[SourceText {
 //!     path: "store/connect.go".to_owned(),
 //!     text: r#"package store

@@ -106,10 +106,18 @@ pub(crate) fn setting(path: &str) -> Setting {
                 | "cli"
                 | "build"
                 | "dev"
-        ) {
+        ) || part.ends_with("-scripts")
+            || part.ends_with("-tools")
+        {
             setting = Setting::Command;
         }
-        if part.ends_with("-cli") || part.ends_with("_cli") || part.ends_with("ctl") {
+        let is_rust_command = name.ends_with(".rs")
+            && matches!(part.as_str(), "commands" | "command" | "cmd" | "tui");
+        if is_rust_command
+            || part.ends_with("-cli")
+            || part.ends_with("_cli")
+            || part.ends_with("ctl")
+        {
             setting = Setting::Command;
         }
     }

@@ -8,7 +8,13 @@ use std::process::Command;
 use evenkeel_lint::{Config, FixedFile, Linter, Report, SourceText, Spec, fixed_files};
 
 fn lint(path: &str, text: &str) -> Report {
-    let linter = Linter::new(Config::new(Spec::default()).unwrap());
+    let linter = Linter::new(
+        Config::new(Spec {
+            preview: true,
+            ..Spec::default()
+        })
+        .unwrap(),
+    );
     linter.lint_texts(&[SourceText {
         path: path.to_owned(),
         text: text.to_owned(),

@@ -13,7 +13,13 @@ use evenkeel_lint::{Config, Format, Linter, Report, SourceText, Spec, render};
 fn lint(name: &str) -> (Report, String) {
     let file = format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&file).unwrap();
-    let linter = Linter::new(Config::new(Spec::default()).unwrap());
+    let linter = Linter::new(
+        Config::new(Spec {
+            preview: true,
+            ..Spec::default()
+        })
+        .unwrap(),
+    );
     let report = linter.lint_texts(&[SourceText {
         path: format!("pkg/store/{name}"),
         text: text.clone(),
@@ -75,7 +81,7 @@ fn a_suppression_takes_its_finding_back_with_its_reason() {
         .iter()
         .map(|s| (s.finding.code, s.reason.as_str()))
         .collect();
-    assert_eq!(reasons, [("EK101", "one process in the world runs this")]);
+    assert_eq!(reasons, [("EK105", "one process in the world runs this")]);
 }
 
 #[test]
@@ -178,7 +184,11 @@ fn gitlab_and_junit_carry_every_finding() {
 #[test]
 fn fingerprints_survive_lines_that_move() {
     let (before, text) = lint("retry.go");
-    let linter = Linter::new(Config::new(Spec::default()).unwrap());
+    let spec = Spec {
+        preview: true,
+        ..Spec::default()
+    };
+    let linter = Linter::new(Config::new(spec).unwrap());
     let moved = text.replacen("const pause", "// one more line\n\nconst pause", 1);
     let after = linter.lint_texts(&[SourceText {
         path: "pkg/store/retry.go".to_owned(),

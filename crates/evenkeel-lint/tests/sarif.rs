@@ -60,7 +60,14 @@ fn sarif_is_valid_against_the_schema() {
             text: std::fs::read_to_string(format!("{fixtures}/{name}")).unwrap(),
         })
         .collect();
-    let report = Linter::new(Config::new(Spec::default()).unwrap()).lint_texts(&texts);
+    let report = Linter::new(
+        Config::new(Spec {
+            preview: true,
+            ..Spec::default()
+        })
+        .unwrap(),
+    )
+    .lint_texts(&texts);
     assert!(!report.findings.is_empty() && !report.suppressed.is_empty());
     let sarif: serde_json::Value =
         serde_json::from_str(&render(&report, Format::Sarif, false, &|_| None)).unwrap();

@@ -163,6 +163,25 @@ fn examine_growth(
                     facts.is_capped = true;
                 }
             }
+            // `if i > 300 { i = 300 }` caps whatever the name is.
+            Kind::If => {
+                let holds_down = tree.roles(id, Role::Then).any(|then| {
+                    tree.subtree(then).any(|n| {
+                        tree.kind(n) == Kind::Assign
+                            && tree.get(n).op == Op::None
+                            && tree.child(n, Role::Left).is_some_and(|left| {
+                                let left = compact(tree.text_of(left));
+                                names.contains(&left)
+                                    && tree.child(id, Role::Condition).is_some_and(|c| {
+                                        tree.subtree(c).any(|n| compact(tree.text_of(n)) == left)
+                                    })
+                            })
+                    })
+                });
+                if holds_down {
+                    facts.is_capped = true;
+                }
+            }
             _ => {}
         }
     }

@@ -48,6 +48,9 @@ pub(crate) struct LoopFacts {
     pub(crate) context: Option<String>,
     /// Every failing path that goes round again tells errors apart first.
     pub(crate) classified: bool,
+    /// Some path of the failed operation leaves the loop without telling the error from others:
+    /// another condition ends it.
+    pub(crate) ends_otherwise: bool,
     /// A status that is not a success leads to the next turn untold from others.
     pub(crate) retries_any_status: bool,
 }
@@ -158,6 +161,12 @@ fn judge_loop(view: &View<'_>, node: NodeId) -> Option<LoopFacts> {
         bound
     };
     let classified = !states.is_empty() && states.iter().all(|s| s.classified);
+    let ends_otherwise = paths.ends.iter().any(|(end, s)| {
+        *end == End::Leaves
+            && s.fate == Fate::Failed
+            && !s.classified
+            && states.iter().any(|again| again.operation == s.operation)
+    }) || ends_by_a_flag(view, node);
     let retries_any_status = states.iter().any(|s| s.by_status && !s.classified);
     Some(LoopFacts {
         node,
@@ -168,7 +177,22 @@ fn judge_loop(view: &View<'_>, node: NodeId) -> Option<LoopFacts> {
         attempts,
         context: live_context(view, node),
         classified,
+        ends_otherwise,
         retries_any_status,
+    })
+}
+
+/// `while service.is_on()`, `for !done`: a condition about something else than the operation's error.
+fn ends_by_a_flag(view: &View<'_>, node: NodeId) -> bool {
+    let tree = view.tree;
+    flow::condition(view, node).is_some_and(|condition| {
+        tree.kind(condition) != Kind::LetCondition
+            && tree.text_of(condition) != "true"
+            && !tree.subtree(condition).any(|id| {
+                tree.kind(id) == Kind::Name && words::is_error_name(tree.text_of(id))
+                    || tree.kind(id) == Kind::Call
+                        && matches!(tree.callee_name(id), "is_err" | "is_none")
+            })
     })
 }
 
@@ -204,7 +228,7 @@ fn operation(view: &View<'_>, node: NodeId, states: &[flow::State]) -> Option<Op
         let path = operation_path(view, call);
         let takes_context = tree
             .arguments(call)
-            .any(|a| has_word(tree.text_of(a), &["ctx", "context", "token", "cancel"]))
+            .any(|a| names_context(view, tree.text_of(a)))
             || has_any(tree.text_of(call), &["withcontext", "ctx"]);
         // What takes a context, or is awaited between sleeps, is waited for: it leaves the machine
         // unless its name says otherwise.
@@ -258,6 +282,17 @@ fn innermost_operation(view: &View<'_>, call: NodeId) -> NodeId {
         }
     }
     call
+}
+
+/// Whether an argument is a context or a token by its name. In Go a value called `context` is some
+/// other type, for the package of that name would be shadowed.
+fn names_context(view: &View<'_>, argument: &str) -> bool {
+    let words: &[&str] = match view.tree.language {
+        Language::Go => &["ctx", "token", "cancel"],
+        Language::Rust => &["ctx", "context", "token", "cancel"],
+    };
+    has_word(argument, words)
+        || argument.starts_with("context.") && view.import("context") == Some("context")
 }
 
 fn operation_path(view: &View<'_>, call: NodeId) -> String {

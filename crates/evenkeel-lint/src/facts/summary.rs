@@ -100,6 +100,79 @@ pub(crate) fn summarise(view: &View<'_>) -> Vec<Summary> {
         .collect()
 }
 
+/// How the functions of a package are called by one file of it.
+#[derive(Debug, Default)]
+pub(crate) struct Callers {
+    /// Rust: called where the future is dropped when something else is done first. Sorted keys.
+    pub(crate) raced: Vec<u64>,
+    /// Go: started as goroutines. Sorted keys.
+    pub(crate) spawned: Vec<u64>,
+}
+
+/// Collects [`Callers`].
+pub(crate) fn callers(view: &View<'_>) -> Callers {
+    let tree = view.tree;
+    let mut found = Callers::default();
+    for id in 0..tree.len() {
+        match tree.kind(id) {
+            Kind::Spawn => found.spawned.extend(
+                tree.children(id)
+                    .filter(|&c| tree.kind(c) == Kind::Call)
+                    .map(|c| call_key(tree.callee_name(c))),
+            ),
+            Kind::Arm if tree.kind(tree.parent(id)) == Kind::Select => {
+                for part in tree.children(id) {
+                    if tree.get(part).role != Role::Body {
+                        found.raced.extend(called_within(view, part));
+                    }
+                }
+            }
+            Kind::Call
+                if matches!(
+                    tree.callee_name(id),
+                    "run_until_cancelled"
+                        | "run_until_cancelled_owned"
+                        | "timeout"
+                        | "timeout_at"
+                        | "select"
+                        | "select_all"
+                        | "race"
+                        | "abortable"
+                        | "take_until"
+                        | "or_cancel"
+                        | "with_cancellation_token"
+                ) =>
+            {
+                for argument in tree.arguments(id) {
+                    found.raced.extend(called_within(view, argument));
+                }
+            }
+            // `future.set(self.join(..))`, `pin!(self.join(..))`: polled in a select later.
+            Kind::Call
+                if matches!(tree.callee_name(id), "set" | "pin")
+                    && tree.text.contains("select!") =>
+            {
+                for argument in tree.arguments(id) {
+                    found.raced.extend(called_within(view, argument));
+                }
+            }
+            _ => {}
+        }
+    }
+    for keys in [&mut found.raced, &mut found.spawned] {
+        keys.sort_unstable();
+        keys.dedup();
+    }
+    found
+}
+
+fn called_within(view: &View<'_>, node: NodeId) -> impl Iterator<Item = u64> {
+    let tree = view.tree;
+    tree.subtree(node)
+        .filter(|&id| tree.kind(id) == Kind::Call)
+        .map(|id| call_key(tree.callee_name(id)))
+}
+
 /// Marks functions that hold a retry loop.
 pub(crate) fn note_loops(view: &mut View<'_>) {
     for facts in &view.loops {

@@ -1,13 +1,19 @@
-use super::{is_remote, retries, stays_on_this_machine, waits_for_a_state};
-use crate::facts::delay::Wait;
+use super::intent::{is_command, stays_on_this_machine, waits_for_a_state, woken_by_events};
+use super::{is_remote, retries};
+use crate::facts::delay::{DelayFacts, Wait};
 use crate::facts::loops::Bound;
+use crate::facts::words::has_word;
 use crate::facts::{Traits, View};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
-use crate::source::Setting;
+use crate::syntax::{Kind, NodeId, Role};
 
 /// Shorter waits are for something on the same machine.
 pub(super) const HERD_MS: u64 = 100;
+/// A loop that is over within this time is over before a herd could form.
+const OVER_MS: u64 = 1_000;
+/// Names that count turns.
+const COUNTERS: &[&str] = &["attempt", "attempts", "retries", "tries", "i"];
 /// Longer ones are a schedule.
 pub(super) const SCHEDULE_MS: u64 = 300_000;
 
@@ -111,9 +117,6 @@ A loop that only one process in the world runs. A delay that a caller has alread
 };
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
-    if view.setting == Setting::Command {
-        return;
-    }
     for (facts, operation) in retries(view) {
         let Some((site, delay)) = &facts.delay else {
             continue;
@@ -131,10 +134,16 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         {
             continue;
         }
-        if waits_for_a_state(view, facts.node) || stays_on_this_machine(view, facts.node) {
+        if waits_for_a_state(view, facts)
+            || stays_on_this_machine(view, facts.node)
+            || is_command(view, facts.node)
+            || woken_by_events(view, site.call)
+        {
             continue;
         }
         if facts.attempts.is_some_and(|n| n <= 2)
+            || over_at_once(facts.attempts, delay)
+            || !varies(view, facts.node, delay, site.duration)
             || delay
                 .constant_ms
                 .is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms))
@@ -189,6 +198,54 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
             }
             true
         });
+    }
+}
+
+/// Whether the delay is more than one fixed length: it grows, is computed, or changes within the loop.
+/// A fixed one is EK105's: half of those that were read waited for something on purpose.
+fn varies(view: &View<'_>, node: NodeId, delay: &DelayFacts, duration: Option<NodeId>) -> bool {
+    let tree = view.tree;
+    if delay.grows.is_some() {
+        return true;
+    }
+    if delay.is_constant {
+        return false;
+    }
+    let changes = |name: &str| {
+        tree.subtree(node).any(|id| {
+            tree.kind(id) == Kind::Increment && tree.children(id).any(|c| tree.text_of(c) == name)
+                || tree.kind(id) == Kind::Assign
+                    && tree
+                        .child(id, Role::Left)
+                        .is_some_and(|left| tree.text_of(left) == name)
+        })
+    };
+    !delay.callees.is_empty()
+        || duration.is_some_and(|d| {
+            tree.subtree(d).any(|id| {
+                tree.kind(id) == Kind::Name && {
+                    let name = tree.text_of(id);
+                    has_word(name, COUNTERS) && tree.kind(d) != Kind::Name
+                        || changes(name)
+                        || view.definitions(node, name).iter().any(|&v| {
+                            tree.subtree(v).any(|n| {
+                                tree.kind(n) == Kind::Name
+                                    && has_word(
+                                        tree.text_of(n),
+                                        &["attempt", "attempts", "retries", "tries", "i"],
+                                    )
+                            })
+                        })
+                }
+            })
+        })
+}
+
+/// Whether all waits of a loop together are shorter than a second.
+pub(super) fn over_at_once(attempts: Option<u32>, delay: &DelayFacts) -> bool {
+    match (attempts, delay.constant_ms, delay.grows) {
+        (Some(attempts), Some(ms), None) => u64::from(attempts).saturating_mul(ms) <= OVER_MS,
+        _ => false,
     }
 }
 

@@ -1,14 +1,17 @@
-use crate::facts::View;
+use super::intent::{goes_on_by_design, stays_in_process, waits_for_a_state};
 use crate::facts::delay::Wait;
 use crate::facts::loops::{Bound, LoopKind};
+use crate::facts::{Traits, View};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
+use crate::source::Language;
+use crate::syntax::{Kind, NodeId, Role};
 
 pub(super) const RULE: Rule = Rule {
     code: "EK102",
     name: "retry-without-bound",
     level: Level::Error,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a loop tries again for ever: no count, no clock, no way to stop it",
     page: r#"
 A loop tries an operation again until it succeeds, and nothing else ends it.
@@ -82,8 +85,11 @@ async fn connect(address: &str, token: &CancellationToken) -> Option<Connection>
 ## How it is found
 The loop's paths are followed: failure waits and leads to the next turn. No count, no comparison of a counter
 or a clock, no context, token, channel or flag is seen that would end it. An error that is told apart
-and returned does not count as an end: others still go round. Supervisors that are tied to a stop
-signal are fine. Where a context is at hand and only the sleep ignores it, EK103 says so instead.
+and returned does not count as an end: others still go round. Passed over: loops that another
+condition ends; what stays in the
+process (a full channel, a parser, waits below 100 ms); supervisors that are tied to a stop signal; Rust functions whose future a caller in
+the crate races in `select!`, under a timeout or until cancelled; and loops whose author says that they
+never give up, in the function's name or a comment. Where a context is at hand and only the sleep ignores it, EK103 says so instead.
 
 ## Known false alarms
 An operation that itself gives up for good, by ending the process.
@@ -114,6 +120,15 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         {
             continue;
         }
+        if facts.ends_otherwise
+            || goes_on_by_design(view, facts.node)
+            || waits_for_a_state(view, facts)
+            || takes_delays(view, facts.node)
+            || stays_in_process(facts)
+            || is_raced(view, facts.node)
+        {
+            continue;
+        }
         let finding = Finding::at(view, facts.node, String::new());
         let finding = Finding {
             place: crate::finding::head_place(view, facts.node),
@@ -135,6 +150,39 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         let finding = finding.help(
             "count the attempts, compare a clock, or end on a context, token or closed channel",
         );
-        sink.report(finding);
+        let name = operation.name.clone();
+        let function = view
+            .function_summary(facts.node)
+            .map_or_else(String::new, |s| s.name.clone());
+        sink.report_if(finding, move |index, package, _| {
+            !index.is_raced(package, &function)
+                && index.has(package, &name, Traits::STOPS) != Some(true)
+        });
     }
+}
+
+/// `while let Some(delay) = backoff.next()`: the delays end.
+fn takes_delays(view: &View<'_>, node: NodeId) -> bool {
+    view.tree.child(node, Role::Condition).is_some_and(|c| {
+        view.tree.kind(c) == Kind::LetCondition && view.tree.text_of(c).contains("Some(")
+    })
+}
+
+/// Whether the loop stands inside what is dropped when something else is done first:
+/// `timeout(limit, async { loop { … } })`, an arm of `select!`.
+fn is_raced(view: &View<'_>, node: NodeId) -> bool {
+    let tree = view.tree;
+    tree.ancestors(node).any(|a| {
+        tree.kind(a) == Kind::Call
+            && matches!(
+                tree.callee_name(a),
+                "timeout" | "timeout_at" | "run_until_cancelled" | "select" | "race" | "abortable"
+            )
+            || tree.kind(a) == Kind::Arm
+                && tree.kind(tree.parent(a)) == Kind::Select
+                && tree.language == Language::Rust
+                && tree
+                    .roles(a, Role::Pattern)
+                    .any(|pattern| tree.within(node, pattern))
+    })
 }

@@ -100,13 +100,22 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         return;
     }
     for facts in &view.loops {
-        if facts.kind == LoopKind::Periodic {
+        // A ticker that ends with what it writes to, and the like, is no retry: some turn has to use
+        // the context, or the turns have to be counted.
+        let is_counted = matches!(facts.bound, Bound::Counted | Bound::Compared);
+        let uses_context = facts.operation.as_ref().is_some_and(|op| op.takes_context);
+        let applies = match facts.kind {
+            LoopKind::Retry | LoopKind::Reconnect => true,
+            LoopKind::Poll => is_counted || uses_context,
+            LoopKind::Periodic => is_counted && uses_context,
+        };
+        if !applies {
             continue;
         }
         let (Some(context), Some((site, delay))) = (&facts.context, &facts.delay) else {
             continue;
         };
-        if site.wait != Wait::Plain {
+        if site.wait != Wait::Plain || facts.attempts.is_some_and(|n| n <= 2) {
             continue;
         }
         if delay

@@ -11,7 +11,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK104",
     name: "backoff-without-cap",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a delay doubles without end: hours after an outage the client still sleeps",
     page: r#"
 A delay grows by multiplication or shift, and nothing holds it down.

@@ -1,16 +1,16 @@
-use super::ek101_retry_without_jitter::{HERD_MS, SCHEDULE_MS};
-use super::{is_remote, retries, stays_on_this_machine, waits_for_a_state};
+use super::ek101_retry_without_jitter::{HERD_MS, SCHEDULE_MS, over_at_once};
+use super::intent::{is_command, stays_on_this_machine, waits_for_a_state, woken_by_events};
+use super::{is_remote, retries};
 use crate::facts::View;
 use crate::facts::delay::Wait;
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
-use crate::source::Setting;
 
 pub(super) const RULE: Rule = Rule {
     code: "EK105",
     name: "constant-backoff",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a retry of a remote operation waits the same time after the first and the hundredth failure",
     page: r#"
 A loop tries a remote operation again after a delay that is a literal or a constant.
@@ -94,9 +94,6 @@ A dependency on the same machine behind a remote-looking name.
 };
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
-    if view.setting == Setting::Command {
-        return;
-    }
     for (facts, operation) in retries(view) {
         let Some((site, delay)) = &facts.delay else {
             continue;
@@ -108,10 +105,15 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         {
             continue;
         }
-        if waits_for_a_state(view, facts.node) || stays_on_this_machine(view, facts.node) {
+        if waits_for_a_state(view, facts)
+            || stays_on_this_machine(view, facts.node)
+            || is_command(view, facts.node)
+            || woken_by_events(view, site.call)
+        {
             continue;
         }
         if facts.attempts.is_some_and(|n| n <= 2)
+            || over_at_once(facts.attempts, delay)
             || delay
                 .constant_ms
                 .is_some_and(|ms| !(HERD_MS..SCHEDULE_MS).contains(&ms))

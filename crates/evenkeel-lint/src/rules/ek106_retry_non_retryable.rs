@@ -1,3 +1,4 @@
+use super::intent::waits_for_a_state;
 use super::retries;
 use crate::facts::summary::is_http;
 use crate::facts::words::has_any;
@@ -9,7 +10,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK106",
     name: "retry-non-retryable",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "an HTTP retry treats 400, 401 and 404 like a passing failure",
     page: r#"
 A loop tries an HTTP request again whenever its status is not a success, whatever the status is.
@@ -103,6 +104,9 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
                 &["ready", "health", "alive", "check", "wait", "ping"],
             )
         {
+            continue;
+        }
+        if waits_for_a_state(view, facts) {
             continue;
         }
         let text = view.tree.text_of(facts.node);

@@ -7,7 +7,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK107",
     name: "retry-after-ignored",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a retry of 429 or 503 does not read the Retry-After header",
     page: r#"
 A loop tries again after 429 or 503 and nothing reads `Retry-After`.

@@ -1,3 +1,4 @@
+use super::intent::waits_for_a_state;
 use super::retries;
 use crate::facts::View;
 use crate::finding::{Finding, Level, Place, Related};
@@ -7,7 +8,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK109",
     name: "nested-retry",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a retry of something that retries: the attempts multiply",
     page: r#"
 A loop tries an operation again that itself tries again.
@@ -110,6 +111,9 @@ Layers that retry different failures, one of them never the other's.
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
     for (facts, operation) in retries(view) {
+        if waits_for_a_state(view, facts) {
+            continue;
+        }
         let finding = Finding::at(view, operation.call, format!("retry of `{}`, which retries by itself", operation.path))
             .label("every attempt here is several there")
             .related(view, facts.node, "the outer loop")

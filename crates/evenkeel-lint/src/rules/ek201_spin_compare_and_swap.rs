@@ -9,7 +9,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK201",
     name: "spin-compare-and-swap",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a lock made of a compare-and-swap loop that never yields",
     page: r#"
 A loop swaps a constant for another until it succeeds, and neither yields, sleeps, parks nor gives up.

@@ -42,7 +42,7 @@ func (s *Store) load(ctx context.Context, id string) (*Item, error) {
 ## How it is found
 A context parameter, a `*http.Request` or a gRPC stream is live at the call. A callback that the call itself runs belongs to its
 function. Passed over: functions, calls and comments that speak of shutdown, cleanup, rollback, audit
-or detaching; deferred calls, goroutines and stored closures, which outlive the call on purpose; contexts with a cancel function of their own; code after `<-ctx.Done()`; the fallback for a nil
+or detaching; deferred calls, goroutines, functions that the package starts as goroutines, and stored closures, which outlive the call on purpose; contexts with a cancel function of their own; code after `<-ctx.Done()`; the fallback for a nil
 context; constructors; contexts kept in a field; logging; `main`, `init`, commands and tests.
 
 ## Fix
@@ -96,6 +96,7 @@ const DELIBERATE: &[&str] = &[
     "dispose",
     "purge",
     "lifecycle",
+    "fail",
 ];
 
 const COMMENTED: &[&str] = &[
@@ -172,7 +173,10 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
                 }],
             });
         }
-        sink.report(finding);
+        let name = summary.name.clone();
+        sink.report_if(finding, move |index, package, _| {
+            !index.is_spawned(package, &name)
+        });
     }
 }
 
@@ -208,6 +212,7 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
     let tree = view.tree;
     if matches!(summary.name.as_str(), "main" | "init")
         || has_any(&summary.name, DELIBERATE)
+        || has_word(&summary.name, &["persist"])
         || has_any(&summary.receiver, &["mock", "fake", "stub", "noop"])
     {
         return true;
@@ -260,6 +265,12 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
                             "errgroup",
                             "signal.",
                             "newserver",
+                            "alert",
+                            "notif",
+                            "sentry",
+                            "capture",
+                            "writefile",
+                            "writejson",
                         ],
                     )
                 {
@@ -288,7 +299,9 @@ fn is_deliberate(view: &View<'_>, call: NodeId, summary: &Summary, owner: NodeId
                 {
                     return true;
                 }
-                if derived_for_later(view, ancestor) {
+                if ancestor == tree.parent(call) && replaced_later(view, ancestor)
+                    || derived_for_later(view, ancestor)
+                {
                     return true;
                 }
             }
@@ -364,6 +377,24 @@ fn is_callback(view: &View<'_>, closure: NodeId) -> bool {
             "wrapper",
         ],
     )
+}
+
+/// `ctx := context.Background()` that an `if` below replaces by the live one: a fallback.
+fn replaced_later(view: &View<'_>, binding: NodeId) -> bool {
+    let tree = view.tree;
+    let Some(target) = crate::facts::targets(tree, binding).next() else {
+        return false;
+    };
+    let name = tree.text_of(target);
+    (tree.end(binding)..tree.end(view.scope(binding))).any(|id| {
+        tree.kind(id) == Kind::Assign
+            && tree
+                .child(id, Role::Left)
+                .is_some_and(|left| tree.text_of(left) == name)
+            && tree
+                .ancestors(id)
+                .any(|a| tree.kind(a) == Kind::If && a > binding)
+    })
 }
 
 /// A context made here and used only by goroutines, deferred calls or clean-up.

@@ -1,3 +1,4 @@
+use super::intent::is_command;
 use crate::facts::words::has_any;
 use crate::facts::{View, compact};
 use crate::finding::{Edit, Finding, Fix, Level};
@@ -42,14 +43,16 @@ func fetch(url string) (*http.Response, error) {
 ```
 ```rust bad
 use reqwest::Client;
-fn client() -> Client {
-    Client::new()
+async fn fetch(url: &str) -> Result<Response, reqwest::Error> {
+    let client = Client::new();
+    client.get(url).send().await
 }
 ```
 ```rust good
 use reqwest::Client;
-fn client() -> Result<Client, reqwest::Error> {
-    Client::builder().timeout(Duration::from_secs(10)).build()
+async fn fetch(url: &str) -> Result<Response, reqwest::Error> {
+    let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
+    client.get(url).send().await
 }
 ```
 
@@ -58,7 +61,7 @@ Go: an `http.Client` literal without `Timeout` that is not set later in the func
 its relatives outside of commands; silent where the file makes its requests with a context, or makes none
 and hands the client on. Rust: an
 asynchronous reqwest client made without `timeout` or `read_timeout` in its builder, in a file in which
-no request has a timeout and no `tokio::time::timeout` or `select!` is put around one.
+that sends requests itself, no request has a timeout and no `tokio::time::timeout` or `select!` is put around one.
 `reqwest::blocking` has 30 s by default; `connect_timeout` alone is not enough.
 
 ## Fix
@@ -72,7 +75,7 @@ bring a deadline in their context.
 };
 
 fn check(view: &View<'_>, sink: &mut Sink<'_>) {
-    if view.setting != Setting::Service {
+    if view.setting != Setting::Service || is_in_commands(view) {
         return;
     }
     match view.tree.language {
@@ -112,7 +115,7 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
                 }
                 if has_any(
                     tree.text_of(view.scope(id)),
-                    &["responseheadertimeout", "clientcontext("],
+                    &["responseheadertimeout", "clientcontext(", "deadline"],
                 ) || !sends_without_context(view)
                 {
                     continue;
@@ -137,7 +140,7 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
                     path.as_str(),
                     "net/http.Get" | "net/http.Post" | "net/http.Head" | "net/http.PostForm"
                 ) || path.starts_with("net/http.DefaultClient.") && !contexts;
-                if default {
+                if default && !to_this_machine(view, id) && !is_command_line(view, id) {
                     let written = tree.callee(id).map_or("", |c| tree.text_of(c));
                     sink.report(
                         Finding::at(
@@ -153,6 +156,30 @@ fn check_go(view: &View<'_>, sink: &mut Sink<'_>) {
             _ => {}
         }
     }
+}
+
+/// Go keeps the commands of a program below `cmd`: what they ask, a person or a script waits for.
+fn is_in_commands(view: &View<'_>) -> bool {
+    view.tree.language == Language::Go
+        && view.path.split('/').rev().skip(1).any(|part| part == "cmd")
+}
+
+/// Whether a function defines or runs a command of a command line library.
+fn is_command_line(view: &View<'_>, id: NodeId) -> bool {
+    has_any(
+        view.tree.text_of(view.scope(id)),
+        &["cobra.command", "*cli.context", "cli.command"],
+    )
+}
+
+/// Whether a request goes to the loopback interface, as far as its address says so.
+fn to_this_machine(view: &View<'_>, call: NodeId) -> bool {
+    view.tree.arguments(call).next().is_some_and(|address| {
+        has_any(
+            view.tree.text_of(address),
+            &["localhost", "127.0.0.1", "localport", "loopback", "unix"],
+        )
+    })
 }
 
 /// Whether this file itself sends requests, and without a context: a client that is only handed on
@@ -233,6 +260,7 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
     if !tree.text.contains("reqwest") {
         return;
     }
+    let sends = sends_requests(view);
     let bounded_elsewhere = has_any(
         &tree.text.replace("fn timeout(", ""),
         &[
@@ -247,7 +275,11 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
     for id in (0..tree.len()).filter(|&id| tree.kind(id) == Kind::Call) {
         let name = tree.callee_name(id);
         let path = view.called(id);
-        if view.is_test(id) || path.contains("blocking") {
+        if view.is_test(id)
+            || path.contains("blocking")
+            || is_command(view, id)
+            || installs(view, id)
+        {
             continue;
         }
         match name {
@@ -255,7 +287,8 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
                 if matches!(
                     path.as_str(),
                     "reqwest::Client::new" | "reqwest::Client::default"
-                ) && !bounded_elsewhere =>
+                ) && sends
+                    && !bounded_elsewhere =>
             {
                 if tree.kind(tree.parent(id)) == Kind::Field
                     && has_any(&compact(tree.text_of(tree.parent(id))), &["timeout"])
@@ -286,7 +319,10 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
                 let chain = compact(tree.text_of(id));
                 let scope = tree.text_of(view.scope(id));
                 let starts = reqwest_builder(view, id, &chain, scope);
-                if !starts || has_any(scope, &[".timeout(", ".read_timeout("]) || bounded_elsewhere
+                if !starts
+                    || !sends
+                    || has_any(scope, &[".timeout(", ".read_timeout("])
+                    || bounded_elsewhere
                 {
                     continue;
                 }
@@ -311,6 +347,31 @@ fn check_rust(view: &View<'_>, sink: &mut Sink<'_>) {
             _ => {}
         }
     }
+}
+
+/// Whether the function downloads into a temporary place or starts a program with what it got: an
+/// installer, run by a person who sees it hang.
+fn installs(view: &View<'_>, id: NodeId) -> bool {
+    has_any(
+        view.tree.text_of(view.scope(id)),
+        &["tempdir", "temp_dir", "process::command", "command::new("],
+    ) || view.tree.text.contains("target_arch = \"wasm32\"")
+}
+
+/// Whether this file sends requests itself: a client that is only handed on may be given its bounds
+/// by whoever takes it.
+fn sends_requests(view: &View<'_>) -> bool {
+    let tree = view.tree;
+    (0..tree.len()).any(|id| {
+        tree.kind(id) == Kind::Call
+            && (matches!(tree.callee_name(id), "execute" | "error_for_status")
+                || tree.callee_name(id) == "send" && tree.arguments(id).next().is_none()
+                || matches!(
+                    tree.callee_name(id),
+                    "get" | "post" | "put" | "delete" | "request"
+                ) && has_any(&view.called(id), &["client", "http"])
+                    && !has_any(&view.called(id), &["headers"]))
+    })
 }
 
 /// Whether a `.build()` ends a reqwest builder: in its own chain, or by the variable it is called on.

@@ -1,5 +1,5 @@
-use crate::facts::View;
 use crate::facts::words::has_any;
+use crate::facts::{View, compact};
 use crate::finding::{Finding, Level};
 use crate::rule::{Rule, Sink, Standing};
 use crate::source::{Language, Setting};
@@ -9,7 +9,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK501",
     name: "orphan-task",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a request handler starts a task that nobody owns",
     page: r#"
 A request handler starts a goroutine or a task and keeps nothing of it: no group, no handle, no channel.
@@ -88,6 +88,18 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         let Some(handler) = summary.handler else {
             continue;
         };
+        if tree.commented(
+            id,
+            &[
+                "continue",
+                "after the request",
+                "terminated",
+                "fire and forget",
+                "detach",
+            ],
+        ) {
+            continue;
+        }
         let text = tree.text_of(id);
         let owned = match tree.language {
             Language::Go => {
@@ -119,7 +131,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
                 )
             }
             Language::Rust => has_any(
-                text,
+                &compact(text),
                 &[
                     "process::exit",
                     ".cancelled()",
@@ -140,6 +152,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
                     "rx",
                     "writer",
                     "stream",
+                    "handle.await",
                 ],
             ),
         };

@@ -9,7 +9,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK505",
     name: "select-drops-progress",
     level: Level::Error,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "`select!` in a loop drops a read or write in the middle",
     page: r#"
 An arm of a `select!` in a loop awaits a future that loses what it has done when another arm wins.

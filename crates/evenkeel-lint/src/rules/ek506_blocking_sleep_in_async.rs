@@ -1,3 +1,4 @@
+use super::intent::is_command;
 use crate::facts::View;
 use crate::finding::{Edit, Finding, Fix, Level};
 use crate::rule::{Rule, Sink, Standing};
@@ -8,7 +9,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK506",
     name: "blocking-sleep-in-async",
     level: Level::Error,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "a thread sleep inside async code stops every task on that thread",
     page: r#"
 `std::thread::sleep` is called in an async function or block.
@@ -42,6 +43,7 @@ to a thread are not.
 Unsafe: `tokio::time::sleep(…).await`, where the file uses tokio.
 
 ## Known false alarms
+Commands at a terminal (they print, or lie below `cli` or `commands`) are passed over.
 An async function that is only ever driven by a thread of its own.
 "#,
     check,
@@ -64,7 +66,7 @@ fn check(view: &View<'_>, sink: &mut Sink<'_>) {
         let Some(body) = tree.enclosing_body(call) else {
             continue;
         };
-        if !is_async(view, body) {
+        if !is_async(view, body) || is_command(view, call) || has_own_runtime(view, body) {
             continue;
         }
         let mut finding = Finding::at(
@@ -101,4 +103,16 @@ fn is_async(view: &View<'_>, body: NodeId) -> bool {
         Kind::Closure => tree.text_of(body).starts_with("async"),
         _ => tree.get(body).op == Op::Async,
     }
+}
+
+/// `#[tokio::main] async fn`: a thread of its own drives it.
+fn has_own_runtime(view: &View<'_>, body: NodeId) -> bool {
+    let text = &view.tree.text[..view.tree.get(body).start as usize];
+    text.lines()
+        .rev()
+        .take_while(|line| {
+            let line = line.trim();
+            line.is_empty() || line.starts_with("#[") || line.starts_with("//") || line == "pub"
+        })
+        .any(|line| line.contains("::main"))
 }

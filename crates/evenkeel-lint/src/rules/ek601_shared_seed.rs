@@ -9,7 +9,7 @@ pub(super) const RULE: Rule = Rule {
     code: "EK601",
     name: "shared-seed",
     level: Level::Warning,
-    standing: Standing::Default,
+    standing: Standing::Preview,
     summary: "randomness that spreads a load is seeded alike in every process",
     page: r#"
 A generator whose numbers spread delays or load is seeded with a literal, or with the time in seconds.

@@ -34,9 +34,10 @@ mod ek504_unbounded_fan_out;
 mod ek505_select_drops_progress;
 mod ek506_blocking_sleep_in_async;
 mod ek601_shared_seed;
+mod intent;
 
 use crate::facts::loops::{LoopFacts, LoopKind, Operation};
-use crate::facts::words::{Remote, has_any, has_word, split_words};
+use crate::facts::words::Remote;
 use crate::facts::{Traits, View};
 use crate::finding::Finding;
 use crate::index::Index;
@@ -125,37 +126,6 @@ fn retries<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v LoopFacts, &'v O
         let operation = l.operation.as_ref()?;
         matches!(l.kind, LoopKind::Retry | LoopKind::Reconnect).then_some((l, operation))
     })
-}
-
-/// Whether a loop, or the function around it, says that it waits for something to come up: a poll,
-/// whose failures are answers.
-fn waits_for_a_state(view: &View<'_>, node: crate::syntax::NodeId) -> bool {
-    let named = view.function_summary(node).is_some_and(|s| {
-        let first = split_words(&s.name).next().unwrap_or("");
-        ["wait", "await", "poll", "until"]
-            .iter()
-            .any(|w| first.eq_ignore_ascii_case(w))
-    });
-    named
-        || has_word(view.tree.text_of(node), &["ready", "readiness", "probe"])
-        || view.tree.commented(
-            node,
-            &["probe", " ready", "wait (", "wait for", "reachable"],
-        )
-}
-
-/// Whether the function around a loop speaks of the loopback interface.
-fn stays_on_this_machine(view: &View<'_>, node: crate::syntax::NodeId) -> bool {
-    has_any(
-        view.tree.text_of(view.scope(node)),
-        &[
-            "localhost",
-            "127.0.0.1",
-            "unix socket",
-            "named pipe",
-            "\"unix\"",
-        ],
-    )
 }
 
 /// Whether the retried operation leaves the machine: by its name, or because the package's function

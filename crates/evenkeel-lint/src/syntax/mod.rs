@@ -408,6 +408,28 @@ impl<'s> Tree<'s> {
                 words.iter().any(|w| text.contains(w))
             })
     }
+
+    /// Whether the block of comments right above an item, attributes between, holds one of `words`.
+    pub(crate) fn commented_above(&self, id: NodeId, words: &[&str]) -> bool {
+        let mut at = line_start(self.text, self.get(id).start as usize);
+        while at > 0 {
+            let line_at = line_start(self.text, at - 1);
+            let line = self.text[line_at..at].trim();
+            let is_comment =
+                line.starts_with("//") || line.starts_with('*') || line.starts_with("/*");
+            if !is_comment && !line.starts_with("#[") {
+                return false;
+            }
+            if is_comment {
+                let line = line.to_ascii_lowercase();
+                if words.iter().any(|w| line.contains(w)) {
+                    return true;
+                }
+            }
+            at = line_at;
+        }
+        false
+    }
 }
 
 fn line_start(text: &str, at: usize) -> usize {

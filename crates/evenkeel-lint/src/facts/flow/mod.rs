@@ -115,17 +115,12 @@ impl Walk<'_, '_> {
                 }) =>
             {
                 let (again, leaves) = self.decide(condition, states);
+                // A condition that lets success go round again says nothing about the operation.
                 let told: States = leaves
                     .into_iter()
-                    .filter(|s| s.fate == Fate::Succeeded)
+                    .filter(|s| s.fate == Fate::Succeeded && !again.contains(s))
                     .collect();
                 self.end(End::Leaves, &told);
-                let again: States = again
-                    .into_iter()
-                    .filter(|s| {
-                        !(s.fate == Fate::Succeeded && !told.is_empty() && told.contains(s))
-                    })
-                    .collect();
                 self.end(End::NextTurn, &again);
             }
             _ => self.end(End::NextTurn, states),
