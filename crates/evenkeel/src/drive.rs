@@ -301,3 +301,5 @@ fn fire(timer: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod tests;
