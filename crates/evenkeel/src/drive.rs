@@ -140,7 +140,7 @@ where
             // Until the call waits, it is on this thread.
             hint.stripe = local::own_stripe();
             *this.began = began;
-            *this.live = Live::Call(inner.policy.begin(began, hint));
+            *this.live = Live::Call(inner.policy.load().begin(began, hint));
         }
         let (how, permit, ended) = loop {
             // Polled again after its end: there is nothing more to come.

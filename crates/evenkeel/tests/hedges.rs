@@ -1,5 +1,10 @@
 //! Calls that are made a second time beside the first, under paused time.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says by panicking what it cannot go on without"
+)]
+
 use std::cell::RefCell;
 use std::num::NonZeroU32;
 use std::rc::Rc;
