@@ -191,6 +191,41 @@ fn peer_fault_09_a_call_that_was_begun_and_is_not_made_keeps_nothing_from_others
     drop(idle);
 }
 
+#[test]
+fn a_retry_that_would_usually_end_after_the_deadline_is_not_made() {
+    let mut config = Config::new(Duration::from_millis(200));
+    let mut retry = retry::Config::default();
+    retry.backoff.initial = Duration::from_millis(10);
+    config.retry = Some(retry);
+    let policy = Policy::new(config, "test", 1);
+    let fails_after = |begin, millis| {
+        let mut call = policy.begin(at(begin), CallHint::new(1));
+        let permit = attempt(&mut call, begin);
+        call.on_finished(
+            permit,
+            at(begin + millis),
+            Finished::failed(Class::Transient),
+        )
+    };
+    assert_eq!(
+        fails_after(0, 120),
+        Next::Wait,
+        "nothing is known of latency"
+    );
+    for millis in 0..120 {
+        let mut call = policy.begin(at(millis), CallHint::new(millis));
+        let permit = attempt(&mut call, millis);
+        call.on_finished(permit, at(millis + 100), Finished::success());
+    }
+    let next = fails_after(4_000, 120);
+    assert_eq!(
+        next,
+        Next::Failed(StopReason::DeadlineTooClose),
+        "100 ms do not fit into 80"
+    );
+    assert_eq!(fails_after(4_000, 20), Next::Wait);
+}
+
 /// A thousand calls, all of whose attempts fail at once; how many retries that made.
 fn retries_of_a_thousand(permille: u32) -> u64 {
     let mut config = Config::new(Duration::from_secs(1));
