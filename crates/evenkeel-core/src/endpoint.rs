@@ -76,7 +76,7 @@ pub struct Snapshot {
 }
 
 /// The live endpoints of a policy that has several.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Endpoints {
     balance: Balance,
     outliers: Option<Outliers>,

@@ -21,7 +21,7 @@ pub enum StopReason {
     AttemptsExhausted,
     /// The dependency's budget for extra attempts is spent.
     BudgetExhausted,
-    /// The wait before another attempt would outlast the deadline.
+    /// The wait before another attempt, and what an attempt usually takes, would outlast the deadline.
     DeadlineTooClose,
     /// The dependency asked for a longer wait than the policy allows.
     RetryAfterTooLong,

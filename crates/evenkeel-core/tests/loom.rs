@@ -229,6 +229,28 @@ fn loom_budget_guards_concurrent_extras() {
 }
 
 #[test]
+fn loom_budget_guards_extras_across_a_change_of_its_configuration() {
+    model(|| {
+        let before = budget(2);
+        let waits = before.try_withdraw(at(0), 0, Cost::Ordinary).unwrap();
+        let changes = before.clone();
+        let other = thread::spawn(move || {
+            let mut config = budget::Config::default();
+            (config.min_concurrent, config.concurrent) = (2, Ratio::from_permille(0));
+            let after = changes.successor(config, 1);
+            let one = after.try_withdraw(at(0), 0, Cost::Ordinary).ok();
+            let two = after.try_withdraw(at(0), 0, Cost::Ordinary).ok();
+            assert!(one.is_some(), "one of two is free, whoever holds the other");
+            drop((one, two));
+            after
+        });
+        drop(waits);
+        let after = other.join().unwrap();
+        assert_eq!(after.snapshot(at(0)).extras, 0);
+    });
+}
+
+#[test]
 fn loom_budget_returns_what_was_not_spent() {
     model(|| {
         let budget = budget(1);
@@ -697,6 +719,31 @@ fn loom_limiter_never_admits_more_than_its_limit() {
         assert_eq!(admitted.iter().flatten().count(), 1);
         drop(admitted);
         assert_eq!(limiter.snapshot().in_flight, 0);
+    });
+}
+
+#[test]
+fn loom_limiter_counts_what_is_in_flight_across_a_change_of_its_configuration() {
+    model(|| {
+        let before = limiter(2);
+        let held = before.try_acquire(at(1), Stripe(0)).unwrap();
+        let changes = before.clone();
+        let other = thread::spawn(move || {
+            let mut config = limiter::Config::default();
+            config.min_samples = 7;
+            let after = changes.successor(config, "loom", 1);
+            let permit = after.try_acquire(at(1), Stripe(0)).ok();
+            assert!(
+                permit.is_some(),
+                "one of two is free, whoever holds the other"
+            );
+            drop(permit);
+            after
+        });
+        held.finish(at(2), Outcome::Success);
+        let after = other.join().unwrap();
+        assert_eq!(after.snapshot().in_flight, 0);
+        assert_eq!(before.snapshot().limit, after.snapshot().limit);
     });
 }
 

@@ -31,7 +31,7 @@ impl Attempt {
     }
 
     #[inline]
-    pub(crate) fn first(first: &First<'_>, now: Instant) -> Self {
+    pub(crate) fn first(first: &First, now: Instant) -> Self {
         Self {
             number: First::ID.number(),
             kind: Kind::First,
@@ -82,7 +82,7 @@ impl Attempt {
 #[derive(Debug)]
 #[must_use = "dropping it ends the attempt"]
 pub struct OpenAttempt {
-    guard: Guard<'static, Dependency>,
+    guard: Guard<Dependency>,
 }
 
 impl OpenAttempt {
@@ -109,9 +109,9 @@ impl OpenAttempt {
 
 /// Ends an attempt that is dropped, with its true duration: the clock that the permit lacks.
 #[derive(Debug)]
-pub(crate) struct Guard<'a, I: AsRef<Inner>> {
+pub(crate) struct Guard<I: AsRef<Inner>> {
     inner: I,
-    right: Right<'a>,
+    right: Right,
     /// Set while the attempt's code runs: dropped in that state, it panicked.
     pub(crate) running: bool,
 }
@@ -122,14 +122,14 @@ pub(crate) struct Guard<'a, I: AsRef<Inner>> {
     clippy::large_enum_variant,
     reason = "it lives in its call's future: a box would be an allocation for each"
 )]
-enum Right<'a> {
+enum Right {
     None,
     /// Of a call that is no machine yet.
-    First(First<'a>),
+    First(First),
     Permit(AttemptPermit),
 }
 
-impl<'a, I: AsRef<Inner>> Guard<'a, I> {
+impl<I: AsRef<Inner>> Guard<I> {
     pub(crate) const fn new(inner: I, permit: AttemptPermit) -> Self {
         Self {
             inner,
@@ -139,7 +139,7 @@ impl<'a, I: AsRef<Inner>> Guard<'a, I> {
     }
 
     #[inline]
-    pub(crate) const fn first(inner: I, first: First<'a>) -> Self {
+    pub(crate) const fn first(inner: I, first: First) -> Self {
         Self {
             inner,
             right: Right::First(first),
@@ -182,7 +182,7 @@ impl<'a, I: AsRef<Inner>> Guard<'a, I> {
     }
 
     #[inline]
-    pub(crate) fn take_first(&mut self) -> Option<First<'a>> {
+    pub(crate) fn take_first(&mut self) -> Option<First> {
         match std::mem::replace(&mut self.right, Right::None) {
             Right::First(first) => Some(first),
             other => {
@@ -200,7 +200,7 @@ impl<'a, I: AsRef<Inner>> Guard<'a, I> {
     }
 }
 
-impl<I: AsRef<Inner>> Drop for Guard<'_, I> {
+impl<I: AsRef<Inner>> Drop for Guard<I> {
     #[inline]
     fn drop(&mut self) {
         if !matches!(self.right, Right::None) {
@@ -209,7 +209,7 @@ impl<I: AsRef<Inner>> Drop for Guard<'_, I> {
     }
 }
 
-impl<I: AsRef<Inner>> Guard<'_, I> {
+impl<I: AsRef<Inner>> Guard<I> {
     #[cold]
     fn abandon(&mut self) {
         // Dropped behind the permit: a call that was not finished counts as abandoned.

@@ -22,6 +22,9 @@ enum Source {
     Runtime {
         origin: tokio::time::Instant,
     },
+    /// Stands still, and counts who looks at it.
+    #[cfg(test)]
+    Counted(std::sync::Arc<std::sync::atomic::AtomicU64>),
 }
 
 impl Clock {
@@ -56,6 +59,12 @@ impl Clock {
         })
     }
 
+    /// A clock that stands still and counts in `looks` who looks at it.
+    #[cfg(test)]
+    pub(crate) const fn counted(looks: std::sync::Arc<std::sync::atomic::AtomicU64>) -> Self {
+        Self(Source::Counted(looks))
+    }
+
     /// The present instant.
     #[inline]
     #[must_use]
@@ -65,17 +74,26 @@ impl Clock {
                 Instant::from_nanos(clock.delta_as_nanos(*origin, clock.raw()))
             }
             Source::Runtime { origin } => Instant::ZERO + origin.elapsed(),
+            #[cfg(test)]
+            Source::Counted(looks) => {
+                looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Instant::from_nanos(1)
+            }
         }
     }
 
     /// The same instant on the runtime's timers; a year hence if it lies beyond what they can hold.
     pub(crate) fn timer(&self, at: Instant) -> tokio::time::Instant {
         const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-        let (Source::Processor {
-            timer_origin: origin,
-            ..
-        }
-        | Source::Runtime { origin }) = &self.0;
+        let origin = match &self.0 {
+            Source::Processor {
+                timer_origin: origin,
+                ..
+            }
+            | Source::Runtime { origin } => *origin,
+            #[cfg(test)]
+            Source::Counted(_) => tokio::time::Instant::now(),
+        };
         let after = Duration::from_nanos(at.as_nanos());
         origin
             .checked_add(after)

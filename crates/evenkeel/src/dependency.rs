@@ -1,9 +1,10 @@
 //! One named thing that a service calls, and the bounds of every call to it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use evenkeel_core::breaker::Mode;
 use evenkeel_core::call::CallHint;
 use evenkeel_core::outcome::{Class, Finished};
@@ -44,16 +45,50 @@ pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
     /// Which kind of call this is the handle for; empty: of those that name none.
     pub(crate) operation: Arc<str>,
-    pub(crate) policy: Policy,
+    /// The operation's bounds as they are now: replaced whole when the configuration changes. A call reads
+    /// them once, when it begins.
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
+    /// The same of all operations, the nameless one first.
+    operations: Arc<Mutex<Vec<Operation>>>,
     pub(crate) clock: Clock,
     /// Mixed into every call's seed: services with equal settings do not draw alike.
     identity: u64,
     pub(crate) degraded: Arc<AtomicU64>,
 }
 
+#[derive(Debug)]
+struct Operation {
+    name: Arc<str>,
+    policy: Arc<ArcSwap<Policy>>,
+}
+
+impl Operation {
+    fn new(name: &str, policy: Policy) -> Self {
+        Self {
+            name: name.into(),
+            policy: Arc::new(ArcSwap::from_pointee(policy)),
+        }
+    }
+}
+
+/// More names than this are those of data, not of code.
+const MAX_OPERATIONS: usize = 256;
+
+/// What the operations beyond that share.
+const OTHERS: &str = "others";
+
 impl AsRef<Self> for Inner {
     fn as_ref(&self) -> &Self {
         self
+    }
+}
+
+impl Inner {
+    fn operations(&self) -> MutexGuard<'_, Vec<Operation>> {
+        // Nothing panics while it is held, so what a panic elsewhere left behind is whole.
+        self.operations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,8 +147,10 @@ impl Dependency {
     #[must_use]
     pub fn with_clock(service: &str, name: &str, config: Config, clock: Clock) -> Self {
         let identity = format!("{service}/{name}");
+        let whole = Operation::new("", Policy::new(config, &identity, local::stripes()));
         Self(Arc::new(Inner {
-            policy: Policy::new(config, &identity, local::stripes()),
+            policy: Arc::clone(&whole.policy),
+            operations: Arc::new(Mutex::new(vec![whole])),
             identity: evenkeel_core::entropy::hash(&identity),
             service: service.into(),
             name: name.into(),
@@ -141,15 +178,65 @@ impl Dependency {
     #[must_use]
     pub fn operation(&self, name: &str) -> Self {
         let inner = &*self.0;
+        let mut operations = inner.operations();
+        let known = |name: &str| operations.iter().position(|it| &*it.name == name);
+        let at = match known(name) {
+            None if operations.len() > MAX_OPERATIONS => known(OTHERS),
+            found => found,
+        };
+        let at = at.unwrap_or_else(|| {
+            let name = if operations.len() < MAX_OPERATIONS {
+                name
+            } else {
+                OTHERS
+            };
+            let policy = inner.policy.load().operation(name);
+            operations.push(Operation::new(name, policy));
+            operations.len() - 1
+        });
+        let operation = &operations[at];
         Self(Arc::new(Inner {
             service: Arc::clone(&inner.service),
             name: Arc::clone(&inner.name),
-            operation: name.into(),
-            policy: inner.policy.operation(name),
+            operation: Arc::clone(&operation.name),
+            policy: Arc::clone(&operation.policy),
+            operations: Arc::clone(&inner.operations),
             clock: inner.clock.clone(),
             identity: inner.identity,
             degraded: Arc::clone(&inner.degraded),
         }))
+    }
+
+    /// Changes the bounds of every call that begins from now on, by whichever handle.
+    ///
+    /// Only configuration changes: what is in flight stays counted, an open circuit stays open, a limit that
+    /// was found stays found. Calls that began before go on as they began. See
+    /// [`Policy::successor`](crate::core::policy::Policy::successor).
+    ///
+    /// ```
+    /// # use evenkeel::{Dependency, core::policy::Config};
+    /// # use std::time::Duration;
+    /// let search = Dependency::new("shop", "search", Config::new(Duration::from_secs(5)));
+    /// let suggest = search.operation("suggest");
+    /// search.reload(Config::new(Duration::from_secs(1)));
+    /// assert_eq!(suggest.config().deadline, Duration::from_secs(1));
+    /// ```
+    pub fn reload(&self, config: Config) {
+        let inner = &*self.0;
+        // Held throughout: two at a time would each succeed the same policy, and one of them be lost.
+        let operations = inner.operations();
+        let before = inner.policy.load();
+        let next = before.successor(config, inner.clock.now());
+        for operation in &*operations {
+            let policy = next.operation(&operation.name);
+            operation.policy.store(Arc::new(policy));
+        }
+    }
+
+    /// The bounds as they are now.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.0.policy.load().config().clone()
     }
 
     /// The dependency's name.
@@ -162,7 +249,7 @@ impl Dependency {
     /// or to watch a configuration without its refusals. Without a breaker it does nothing.
     pub fn set_breaker_mode(&self, mode: Mode) {
         let now = self.0.clock.now();
-        telemetry::transition(&self.0, self.0.policy.set_breaker_mode(mode, now));
+        telemetry::transition(&self.0, self.0.policy.load().set_breaker_mode(mode, now));
     }
 
     /// The name of the service that calls it.
@@ -289,7 +376,7 @@ impl Dependency {
     /// The bounds, how full they are, and what has happened so far.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.0.policy.snapshot(self.0.clock.now())
+        self.0.policy.load().snapshot(self.0.clock.now())
     }
 
     /// How many answers came from a fallback.

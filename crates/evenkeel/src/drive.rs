@@ -151,7 +151,7 @@ where
             // Until the call waits, it is on this thread.
             hint.stripe = local::own_stripe();
             *this.began = began;
-            match inner.policy.begin_first(began, hint) {
+            match inner.policy.load().begin_first(began, hint) {
                 Err(call) => *this.live = Live::Call(call),
                 Ok(first) => {
                     let attempt = Attempt::first(&first, began);
@@ -347,3 +347,5 @@ fn fire(timer: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use evenkeel_policy::{LoadError, Look, Policy};
 
@@ -27,7 +28,21 @@ use crate::dependency::Dependency;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Evenkeel {
-    dependencies: BTreeMap<String, Dependency>,
+    service: Arc<str>,
+    clock: Clock,
+    dependencies: Arc<RwLock<BTreeMap<String, Dependency>>>,
+}
+
+/// What a change of the policy changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// Dependencies whose bounds are others now.
+    pub changed: Vec<String>,
+    /// Dependencies that are new.
+    pub added: Vec<String>,
+    /// Dependencies that the policy does not name any more: handles to them keep their last bounds.
+    pub removed: Vec<String>,
 }
 
 impl Evenkeel {
@@ -37,12 +52,7 @@ impl Evenkeel {
     /// The file cannot be read, or says something that cannot hold: then all of what cannot, at once, each
     /// with its line. Nothing is started.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        let loaded = evenkeel_policy::load(path.as_ref())?;
-        let warnings = loaded.render_warnings(Look::Plain);
-        if !warnings.is_empty() {
-            tracing::warn!(target: "evenkeel::policy", "{warnings}");
-        }
-        Ok(Self::new(&loaded.policy))
+        Ok(Self::new(&load(path.as_ref())?))
     }
 
     /// Brings the bounds of a policy to life.
@@ -53,20 +63,63 @@ impl Evenkeel {
 
     /// The same, telling time by `clock`.
     #[must_use]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a clock is handed over, as to a dependency"
-    )]
     pub fn with_clock(policy: &Policy, clock: Clock) -> Self {
-        let service = policy.service.as_str();
-        let live = policy.dependencies.iter().map(|(name, config)| {
-            let dependency =
-                Dependency::with_clock(service, name.as_str(), config.clone(), clock.clone());
-            (name.as_str().to_owned(), dependency)
-        });
-        Self {
-            dependencies: live.collect(),
+        let evenkeel = Self {
+            service: policy.service.as_str().into(),
+            clock,
+            dependencies: Arc::default(),
+        };
+        evenkeel.reload(policy);
+        evenkeel
+    }
+
+    /// Reads the policy file again and changes the bounds of every call that begins from now on.
+    ///
+    /// All or nothing: a file that cannot be read, or says something that cannot hold, changes nothing.
+    ///
+    /// # Errors
+    /// As [`from_path`](Self::from_path).
+    pub fn reload_from_path(&self, path: impl AsRef<Path>) -> Result<Reloaded, LoadError> {
+        Ok(self.reload(&load(path.as_ref())?))
+    }
+
+    /// Changes the bounds of every call that begins from now on to those of `policy`. What is in flight stays
+    /// counted; handles that are in use serve the new bounds.
+    ///
+    /// The name of the service is mixed into every seed and stays what it was.
+    pub fn reload(&self, policy: &Policy) -> Reloaded {
+        let mut live = self
+            .dependencies
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut reloaded = Reloaded::default();
+        for (name, config) in &policy.dependencies {
+            let name = name.as_str();
+            match live.get(name) {
+                Some(known) if known.config() == *config => {}
+                Some(known) => {
+                    known.reload(config.clone());
+                    reloaded.changed.push(name.to_owned());
+                }
+                None => {
+                    let (config, clock) = (config.clone(), self.clock.clone());
+                    let new = Dependency::with_clock(&self.service, name, config, clock);
+                    live.insert(name.to_owned(), new);
+                    reloaded.added.push(name.to_owned());
+                }
+            }
         }
+        live.retain(|known, _| {
+            let is_named = policy
+                .dependencies
+                .keys()
+                .any(|name| name.as_str() == known);
+            if !is_named {
+                reloaded.removed.push(known.clone());
+            }
+            is_named
+        });
+        reloaded
     }
 
     /// The dependency called `name`. Ask once, when the service starts, and keep it.
@@ -74,8 +127,12 @@ impl Evenkeel {
     /// # Errors
     /// The policy knows no such dependency; the error says which names it knows.
     pub fn dependency(&self, name: &str) -> Result<Dependency, UnknownDependency> {
-        self.dependencies.get(name).cloned().ok_or_else(|| {
-            let known: Vec<_> = self.dependencies.keys().map(String::as_str).collect();
+        let live = self
+            .dependencies
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        live.get(name).cloned().ok_or_else(|| {
+            let known: Vec<_> = live.keys().map(String::as_str).collect();
             let hint = evenkeel_policy::suggestion(name, &known, "the policy names none");
             UnknownDependency {
                 name: name.to_owned(),
@@ -85,9 +142,24 @@ impl Evenkeel {
     }
 
     /// All dependencies, by name.
-    pub fn dependencies(&self) -> impl Iterator<Item = &Dependency> {
-        self.dependencies.values()
+    #[must_use]
+    pub fn dependencies(&self) -> Vec<Dependency> {
+        let live = self
+            .dependencies
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        live.values().cloned().collect()
     }
+}
+
+/// Reads a policy; what is worth a warning in it is logged.
+fn load(path: &Path) -> Result<Policy, LoadError> {
+    let loaded = evenkeel_policy::load(path)?;
+    let warnings = loaded.render_warnings(Look::Plain);
+    if !warnings.is_empty() {
+        tracing::warn!(target: "evenkeel::policy", "{warnings}");
+    }
+    Ok(loaded.policy)
 }
 
 /// A dependency that the policy does not name.

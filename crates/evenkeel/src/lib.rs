@@ -58,7 +58,7 @@ pub use clock::Clock;
 pub use context::{Context, Ended, Task, TaskError, shield, spawn};
 pub use dependency::{CallOptions, Dependency, Opened};
 pub use error::{Blame, CallError, Report};
-pub use evenkeel::{Evenkeel, UnknownDependency};
+pub use evenkeel::{Evenkeel, Reloaded, UnknownDependency};
 pub use evenkeel_core as core;
 pub use fallback::{Answer, WithFallback};
 pub use retry::{Retry, retry};

@@ -106,7 +106,7 @@ struct Shared {
     calls: RatioWindow,
     ledger: Ledger,
     /// Extra attempts that wait or are under way.
-    extras: AtomicU64,
+    extras: Arc<AtomicU64>,
 }
 
 /// Why an extra attempt was not granted.
@@ -164,7 +164,22 @@ impl Budget {
         Self(Arc::new(Shared {
             calls: RatioWindow::new(config.window, stripes),
             ledger: Ledger::new(nanos(config.window) / SLICES as u64),
-            extras: AtomicU64::new(0),
+            extras: Arc::new(AtomicU64::new(0)),
+            config,
+        }))
+    }
+
+    /// The same budget under another configuration: extra attempts that wait or are under way stay counted.
+    /// Unless the configurations are equal, deposits and withdrawals begin anew.
+    #[must_use]
+    pub fn successor(&self, config: Config, stripes: usize) -> Self {
+        if config == self.0.config {
+            return self.clone();
+        }
+        Self(Arc::new(Shared {
+            calls: RatioWindow::new(config.window, stripes),
+            ledger: Ledger::new(nanos(config.window) / SLICES as u64),
+            extras: Arc::clone(&self.0.extras),
             config,
         }))
     }

@@ -14,6 +14,9 @@ use crate::retry::Config;
 use crate::retry_after::Heeded;
 use crate::time::Instant;
 
+/// Latency is not known from fewer attempts than this.
+const ENOUGH: u64 = 100;
+
 /// What a call remembers of its failed attempts.
 #[derive(Debug, Default)]
 pub(super) struct History {
@@ -122,7 +125,7 @@ impl Call {
         }
         let (delay, is_hedge) = self.delay(history, retry, now, finished, class)?;
         let resume = now + delay;
-        if self.deadline.has_passed(resume) {
+        if self.deadline.has_passed(resume + self.usual(now)) {
             return Err(StopReason::DeadlineTooClose);
         }
         let retried_for = resume.since(self.began);
@@ -156,6 +159,14 @@ impl Call {
             hedge: None,
         };
         Ok((delay, extra))
+    }
+
+    /// How long every other attempt takes at least, once that is known: with less time left, another one
+    /// is more likely to be wasted than to answer.
+    fn usual(&self, now: Instant) -> Duration {
+        let known = self.local.operation.quantiles(now);
+        let known = known.filter(|known| known.count >= ENOUGH);
+        known.map_or(Duration::ZERO, |known| known.p50)
     }
 
     /// Where nothing is retried, the hedge that was waiting to be made still answers a failure.

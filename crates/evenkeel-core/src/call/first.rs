@@ -2,8 +2,7 @@
 //!
 //! Nearly every call is one attempt that is admitted at once and ends well before anyone has to wait for it. A
 //! [`Call`] is made for the others: it remembers, waits, tries again and keeps several attempts apart, and is
-//! as large as that takes. So a call begins as a [`First`], which borrows the policy, is a quarter of the
-//! size, and decides what the machine would: when it cannot, because a bound is in the way, the call
+//! as large as that takes. So a call begins as a [`First`], which is a quarter of the size, and decides what the machine would: when it cannot, because a bound is in the way, the call
 //! [begins](crate::policy::Policy::begin) as a machine; when it is pending, or fails, it [becomes
 //! one](First::into_call), as if it had been one from the start.
 
@@ -27,8 +26,8 @@ use crate::time::Instant;
 /// counts as abandoned.
 #[derive(Debug)]
 #[must_use = "dropped at once, the call is abandoned"]
-pub struct First<'a> {
-    local: &'a Arc<Padded<Local>>,
+pub struct First {
+    local: Arc<Padded<Local>>,
     hint: CallHint,
     started: Instant,
     deadline: Deadline,
@@ -37,17 +36,13 @@ pub struct First<'a> {
     is_over: bool,
 }
 
-impl<'a> First<'a> {
+impl First {
     /// Which attempt it is, of any call.
     pub const ID: AttemptId = AttemptId(1);
 
     /// Admits it, if no bound is in the way and none has to be asked that only a machine asks.
     #[inline]
-    pub(crate) fn begin(
-        local: &'a Arc<Padded<Local>>,
-        now: Instant,
-        hint: CallHint,
-    ) -> Option<Self> {
+    pub(crate) fn begin(local: &Arc<Padded<Local>>, now: Instant, hint: CallHint) -> Option<Self> {
         let shared = &local.shared;
         let deadline = Deadline::after_nanos(now, shared.deadline).tightened(hint.deadline);
         if !shared.is_plain || deadline.has_passed(now) {
@@ -76,7 +71,7 @@ impl<'a> First<'a> {
         counts.add(Event::AT_ONCE, writers);
         local.operation.progress.count_at_once(hint.stripe);
         Some(Self {
-            local,
+            local: Arc::clone(local),
             hint,
             started: now,
             deadline,
@@ -132,7 +127,7 @@ impl<'a> First<'a> {
             self.deadline.at().nanos_since(self.started)
         };
         let permit = AttemptPermit {
-            local: Arc::clone(self.local),
+            local: Arc::clone(&self.local),
             stripe: self.hint.stripe,
             id: Self::ID,
             kind: Kind::First,
@@ -150,7 +145,7 @@ impl<'a> First<'a> {
             is_judged: false,
             extra: None,
         };
-        let mut call = Call::unbegun(Arc::clone(self.local), self.started, self.hint);
+        let mut call = Call::unbegun(Arc::clone(&self.local), self.started, self.hint);
         call.attempts = 1;
         call.tried = 1;
         let due = self.started.plus_nanos(timeout);
@@ -180,7 +175,7 @@ impl<'a> First<'a> {
     }
 }
 
-impl Drop for First<'_> {
+impl Drop for First {
     #[inline]
     fn drop(&mut self) {
         if self.is_over {

@@ -191,6 +191,41 @@ fn peer_fault_09_a_call_that_was_begun_and_is_not_made_keeps_nothing_from_others
     drop(idle);
 }
 
+#[test]
+fn a_retry_that_would_usually_end_after_the_deadline_is_not_made() {
+    let mut config = Config::new(Duration::from_millis(200));
+    let mut retry = retry::Config::default();
+    retry.backoff.initial = Duration::from_millis(10);
+    config.retry = Some(retry);
+    let policy = Policy::new(config, "test", 1);
+    let fails_after = |begin, millis| {
+        let mut call = policy.begin(at(begin), CallHint::new(1));
+        let permit = attempt(&mut call, begin);
+        call.on_finished(
+            permit,
+            at(begin + millis),
+            Finished::failed(Class::Transient),
+        )
+    };
+    assert_eq!(
+        fails_after(0, 120),
+        Next::Wait,
+        "nothing is known of latency"
+    );
+    for millis in 0..120 {
+        let mut call = policy.begin(at(millis), CallHint::new(millis));
+        let permit = attempt(&mut call, millis);
+        call.on_finished(permit, at(millis + 100), Finished::success());
+    }
+    let next = fails_after(4_000, 120);
+    assert_eq!(
+        next,
+        Next::Failed(StopReason::DeadlineTooClose),
+        "100 ms do not fit into 80"
+    );
+    assert_eq!(fails_after(4_000, 20), Next::Wait);
+}
+
 /// A thousand calls, all of whose attempts fail at once; how many retries that made.
 fn retries_of_a_thousand(permille: u32) -> u64 {
     let mut config = Config::new(Duration::from_secs(1));
@@ -309,6 +344,8 @@ enum Move {
     Finish(usize),
     DropCall,
     DropPermit,
+    /// The policy's configuration changes under all of them.
+    Reload,
 }
 
 fn moves() -> impl Strategy<Value = Vec<(Move, usize, u64)>> {
@@ -318,6 +355,7 @@ fn moves() -> impl Strategy<Value = Vec<(Move, usize, u64)>> {
         2 => (0..6_usize).prop_map(Move::Finish),
         1 => Just(Move::DropCall),
         1 => Just(Move::DropPermit),
+        1 => Just(Move::Reload),
     ];
     proptest::collection::vec((one, any::<usize>(), 0..30_u64), 1..150)
 }
@@ -396,7 +434,7 @@ proptest! {
         moves in moves(), seed in any::<u64>(), spread in any::<bool>(),
     ) {
         let config = if spread { tight_and_spread() } else { tight() };
-        let policy = Policy::new(config, "test", 2);
+        let mut policy = Policy::new(config, "test", 2);
         let most = policy.config().max_attempts();
         // How long calls take is known, so that hedges are made.
         for seed in 0..10 {
@@ -417,13 +455,23 @@ proptest! {
                 driven.push(Driven { call: Some(call), permits: Vec::new(), attempts: 0, deadline });
                 continue;
             }
+            if matches!(step, Move::Reload) {
+                let mut config = policy.config().clone();
+                let pick = u32::try_from(pick % 60).unwrap();
+                config.bulkhead.as_mut().unwrap().limit = NonZeroU32::new(3 + pick % 4).unwrap();
+                config.limiter.as_mut().unwrap().min_samples = 1 + pick % 3;
+                config.hedge.as_mut().unwrap().max_hedges = 1 + pick % 2;
+                config.breaker.as_mut().unwrap().consecutive = Some(3 + pick % 3);
+                policy = policy.successor(config, at(now));
+                continue;
+            }
             if driven.is_empty() {
                 continue;
             }
             let picked = pick % driven.len();
             let one = &mut driven[picked];
             let over = match step {
-                Move::Begin => false,
+                Move::Begin | Move::Reload => false,
                 Move::Poll => one.poll(at(now), most),
                 Move::Finish(how) => one.finish(at(now), how),
                 Move::DropCall => {
@@ -442,7 +490,7 @@ proptest! {
             let open = driven.iter().map(|one| one.permits.len() as u64).sum::<u64>();
             prop_assert_eq!(shown.tally.in_flight(), open, "begun = ended + in flight");
             let slots = shown.bulkhead.unwrap();
-            prop_assert!(slots.in_use <= slots.limit && slots.waiting <= 3);
+            prop_assert!(slots.in_use <= 6 && slots.waiting <= 3, "no more than there ever were");
             prop_assert!(u64::from(slots.in_use) >= open);
             prop_assert_eq!(u64::from(shown.limiter.unwrap().in_flight), open, "a place each");
             let calls = driven.iter().filter(|one| one.call.is_some()).count() as u64;

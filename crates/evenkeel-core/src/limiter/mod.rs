@@ -29,7 +29,9 @@ pub mod own;
 pub mod vegas;
 mod window;
 
+use core::num::NonZeroU32;
 use core::time::Duration;
+use std::sync::PoisonError;
 
 use aimd::{Aimd, AimdConfig, Classic, ClassicConfig};
 use gradient2::{Gradient2, Gradient2Config};
@@ -77,6 +79,14 @@ impl Config {
             ..Self::default()
         }
     }
+
+    fn span(&self) -> Span {
+        Span {
+            min: self.min_window,
+            max: self.max_window.max(self.min_window),
+            samples: u64::from(self.min_samples),
+        }
+    }
 }
 
 impl Default for Config {
@@ -104,6 +114,23 @@ pub enum Algorithm {
     Vegas(VegasConfig),
     /// Netflix's Gradient2.
     Gradient2(Gradient2Config),
+}
+
+impl Algorithm {
+    /// The same, which begins with `limit` as far as its bounds allow.
+    fn from(&self, limit: u32) -> Self {
+        let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
+        let held = |min: NonZeroU32, max: NonZeroU32| limit.clamp(min.min(max), max);
+        let mut algorithm = self.clone();
+        match &mut algorithm {
+            Self::Own(config) => config.initial = held(config.min, config.max),
+            Self::Classic(config) => config.initial = held(config.min, config.max),
+            Self::Aimd(config) => config.initial = held(config.min, config.max),
+            Self::Vegas(config) => config.initial = held(NonZeroU32::MIN, config.max),
+            Self::Gradient2(config) => config.initial = held(config.min, config.max),
+        }
+        algorithm
+    }
 }
 
 impl Default for Algorithm {
@@ -136,9 +163,11 @@ pub struct Limiter(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    slots: Slots,
+    /// These two outlive a change of the configuration: what is in flight under the one before counts, and
+    /// its last window still moves the limit.
+    slots: Arc<Slots>,
+    state: Arc<Mutex<State>>,
     window: Window,
-    state: Mutex<State>,
 }
 
 /// An algorithm between two steps.
@@ -213,15 +242,34 @@ impl Limiter {
     #[must_use]
     pub fn new(config: Config, identity: &str, stripes: usize) -> Self {
         let state = State::new(&config.algorithm, identity);
-        let span = Span {
-            min: config.min_window,
-            max: config.max_window.max(config.min_window),
-            samples: u64::from(config.min_samples),
-        };
         Self(Arc::new(Shared {
-            slots: Slots::new(state.limit(), stripes),
-            window: Window::new(span, stripes),
-            state: Mutex::new(state),
+            slots: Arc::new(Slots::new(state.limit(), stripes)),
+            window: Window::new(config.span(), stripes),
+            state: Arc::new(Mutex::new(state)),
+            config,
+        }))
+    }
+
+    /// The same limiter under another configuration: what is in flight stays so. Another algorithm begins
+    /// with the limit that the one before had found, as far as its bounds allow; equal configurations go on
+    /// as they are.
+    #[must_use]
+    pub fn successor(&self, config: Config, identity: &str, stripes: usize) -> Self {
+        let old = &*self.0;
+        if config == old.config {
+            return self.clone();
+        }
+        if config.algorithm != old.config.algorithm {
+            // Nothing below panics while it holds the lock, so a poisoned state is still a whole one.
+            let mut state = old.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = config.algorithm.from(state.limit());
+            *state = State::new(&found, identity);
+            old.slots.resize(state.limit());
+        }
+        Self(Arc::new(Shared {
+            slots: Arc::clone(&old.slots),
+            state: Arc::clone(&old.state),
+            window: Window::new(config.span(), stripes),
             config,
         }))
     }

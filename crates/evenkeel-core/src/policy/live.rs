@@ -28,17 +28,19 @@ pub(crate) struct Local {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    identity: Box<str>,
     /// [`Config::deadline`] in nanoseconds, as every call needs it.
     pub(crate) deadline: u64,
     /// [`Config::attempt_timeout`] likewise; `u64::MAX`: none.
     pub(crate) attempt_timeout: u64,
     /// [`Config::max_attempts`].
     pub(crate) max_attempts: u32,
-    pub(crate) counts: Striped<Counts>,
     /// What the budget and the breaker are handed of it.
-    feed: Feed,
+    feed: Arc<Feed>,
     /// Whether a first attempt meets nothing but breaker, limit and bulkhead.
     pub(crate) is_plain: bool,
+    /// Outlive a change of the configuration, as everything does that attempts in flight will report to.
+    pub(crate) counts: Arc<Striped<Counts>>,
     pub(crate) rate: Option<RateLimit>,
     pub(crate) throttle: Option<Throttle>,
     /// One for each endpoint, or none.
@@ -81,11 +83,12 @@ impl Shared {
                 .clone()
                 .map(|bulkhead| Bulkhead::striped(bulkhead, stripes)),
             budget: budget.map(|budget| Budget::new(budget, stripes)),
-            counts: Striped::with_own(stripes, Counts::new),
-            feed: Feed::new(),
+            feed: Arc::new(Feed::new()),
             is_plain: config.rate.is_none()
                 && config.throttle.is_none()
                 && config.endpoints.is_none(),
+            counts: Arc::new(Striped::with_own(stripes, Counts::new)),
+            identity: identity.into(),
             operations: Mutex::new(Vec::new()),
             deadline: nanos(config.deadline),
             attempt_timeout: config.attempt_timeout.map_or(u64::MAX, nanos),
@@ -118,6 +121,74 @@ impl Shared {
                 .min()
                 .unwrap_or(Instant::MAX)
         });
+    }
+
+    /// The same dependency under another configuration.
+    pub(crate) fn successor(&self, config: Config, stripes: usize, now: Instant) -> Self {
+        let (old, identity) = (&self.config, &*self.identity);
+        let fresh = Self::new(config, identity, stripes);
+        let config = fresh.config.clone();
+        let operations = self.operations().into_iter().map(|operation| {
+            if (&old.progress, &old.hedge) == (&config.progress, &config.hedge) {
+                return operation;
+            }
+            Arc::new(operation.successor(old, &config, stripes))
+        });
+        let budget = config.retry.as_ref().and_then(|retry| retry.budget.clone());
+        let same_endpoints = old.endpoints == config.endpoints;
+        let mut breakers = fresh.breakers.into_vec();
+        if let (Some(breaker), true) = (&config.breaker, same_endpoints) {
+            for (next, before) in breakers.iter_mut().zip(&self.breakers) {
+                *next = before.successor(breaker.clone(), stripes, now);
+            }
+        }
+        Self {
+            operations: Mutex::new(operations.collect()),
+            breakers: breakers.into(),
+            endpoints: if same_endpoints {
+                self.endpoints.clone()
+            } else {
+                fresh.endpoints
+            },
+            rate: succeed(
+                config.rate.as_ref(),
+                self.rate.as_ref(),
+                fresh.rate,
+                |old, new| old.successor(new, now),
+            ),
+            throttle: succeed(
+                config.throttle.as_ref(),
+                self.throttle.as_ref(),
+                fresh.throttle,
+                |old, new| old.successor(new, stripes),
+            ),
+            limiter: succeed(
+                config.limiter.as_ref(),
+                self.limiter.as_ref(),
+                fresh.limiter,
+                |old, new| old.successor(new, identity, stripes),
+            ),
+            bulkhead: succeed(
+                config.bulkhead.as_ref(),
+                self.bulkhead.as_ref(),
+                fresh.bulkhead,
+                Bulkhead::successor,
+            ),
+            budget: succeed(
+                budget.as_ref(),
+                self.budget.as_ref(),
+                fresh.budget,
+                |old, new| old.successor(new, stripes),
+            ),
+            counts: Arc::clone(&self.counts),
+            feed: Arc::clone(&self.feed),
+            is_plain: fresh.is_plain,
+            identity: fresh.identity,
+            deadline: fresh.deadline,
+            attempt_timeout: fresh.attempt_timeout,
+            max_attempts: fresh.max_attempts,
+            config,
+        }
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -168,6 +239,19 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         known.clone()
+    }
+}
+
+/// What was there goes on under its new configuration; what was not begins.
+fn succeed<C: Clone, T>(
+    config: Option<&C>,
+    old: Option<&T>,
+    fresh: Option<T>,
+    successor: impl FnOnce(&T, C) -> T,
+) -> Option<T> {
+    match (config, old) {
+        (Some(config), Some(old)) => Some(successor(old, config.clone())),
+        _ => fresh,
     }
 }
 

@@ -128,6 +128,32 @@ impl Policy {
         Self::of(&self.stripes[0].shared, name, self.stripes.len())
     }
 
+    /// The same dependency under another configuration, for the calls that begin from now on.
+    ///
+    /// Only configuration changes. What is in flight stays counted: slots, places with the limiter, extra
+    /// attempts and calls under way belong to both, and come back to both. A circuit keeps its state, a limiter
+    /// the limit that it found, a rate what was spent of it, an operation what is known of it. Statistics begin
+    /// anew only where they would be gathered otherwise. Calls that began before go on as they began.
+    ///
+    /// ```
+    /// use evenkeel_core::{call::{CallHint, Step}, policy::{Config, Policy}, time::Instant};
+    /// use std::time::Duration;
+    ///
+    /// let before = Policy::new(Config::new(Duration::from_secs(5)), "search", 1);
+    /// let mut call = before.begin(Instant::ZERO, CallHint::new(1));
+    /// let Step::Attempt(permit) = call.poll(Instant::ZERO) else { panic!("nothing refuses") };
+    /// let after = before.successor(Config::new(Duration::from_secs(1)), Instant::ZERO);
+    /// assert_eq!(after.snapshot(Instant::ZERO).tally.in_flight(), 1);
+    /// drop(permit);
+    /// assert_eq!(after.snapshot(Instant::ZERO).tally.in_flight(), 0);
+    /// ```
+    #[must_use]
+    pub fn successor(&self, config: Config, now: Instant) -> Self {
+        let (local, stripes) = (&self.stripes[0], self.stripes.len());
+        let shared = Arc::new(local.shared.successor(config, stripes, now));
+        Self::of(&shared, &local.operation.name, stripes)
+    }
+
     fn of(shared: &Arc<Shared>, operation: &str, stripes: usize) -> Self {
         let operation = shared.operation(operation, stripes);
         let local = || {
@@ -155,7 +181,7 @@ impl Policy {
     /// Not an error: the same call as a machine, because a bound is in the way or has to be asked that only a
     /// machine asks. It has not been polled yet.
     #[inline]
-    pub fn begin_first(&self, now: Instant, hint: CallHint) -> Result<First<'_>, Call> {
+    pub fn begin_first(&self, now: Instant, hint: CallHint) -> Result<First, Call> {
         let local = &self.stripes[hint.stripe.number() as usize & (self.stripes.len() - 1)];
         First::begin(local, now, hint).ok_or_else(|| Call::new(Arc::clone(local), now, hint))
     }
@@ -213,3 +239,7 @@ impl Policy {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(evenkeel_loom))]
+mod tests;

@@ -1,5 +1,8 @@
 //! What is kept for one kind of call: its progress, and how long its attempts take.
 
+use std::sync::Arc;
+
+use super::config::Config;
 use crate::budget;
 use crate::feed::Feed;
 use crate::hedge::{self, Hedges};
@@ -29,14 +32,26 @@ pub(crate) struct Operation {
     pub(crate) progress: Progress,
     pub(crate) latency: Latency,
     /// What progress and hedges are handed of the calls that are served at once.
-    feed: Feed,
+    feed: Arc<Feed>,
 }
 
 /// How long attempts take, and what is done with that knowledge.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Latency {
-    Shown(QuantileWindow),
+    Shown(Arc<QuantileWindow>),
     Hedged(Hedges),
+}
+
+impl Latency {
+    fn new(hedge: Option<hedge::Config>, stripes: usize) -> Self {
+        match hedge {
+            None => {
+                let window = QuantileWindow::new(&QuantileConfig::default(), stripes);
+                Self::Shown(Arc::new(window))
+            }
+            Some(hedge) => Self::Hedged(Hedges::new(hedge, stripes)),
+        }
+    }
 }
 
 impl Operation {
@@ -49,11 +64,32 @@ impl Operation {
         Self {
             name: name.into(),
             progress: Progress::new(progress, stripes),
-            latency: match hedge {
-                None => Latency::Shown(QuantileWindow::new(&QuantileConfig::default(), stripes)),
-                Some(hedge) => Latency::Hedged(Hedges::new(hedge, stripes)),
+            latency: Latency::new(hedge, stripes),
+            feed: Arc::new(Feed::new()),
+        }
+    }
+
+    /// The same operation under another configuration: what is known of it stays known, unless it would be
+    /// found out otherwise.
+    pub(crate) fn successor(&self, old: &Config, new: &Config, stripes: usize) -> Self {
+        Self {
+            name: self.name.clone(),
+            progress: if old.progress == new.progress {
+                self.progress.clone()
+            } else {
+                Progress::new(new.progress.clone(), stripes)
             },
-            feed: Feed::new(),
+            latency: if old.hedge == new.hedge {
+                self.latency.clone()
+            } else {
+                Latency::new(new.hedge.clone(), stripes)
+            },
+            // It tells what progress has counted from what it was handed of it.
+            feed: if old.progress == new.progress {
+                self.feed.clone()
+            } else {
+                Arc::new(Feed::new())
+            },
         }
     }
 

@@ -203,6 +203,31 @@ impl RateLimit {
         Self(Arc::new(Shared { config, rule }))
     }
 
+    /// The same limit under another configuration: what was spent of the one before and has not come back
+    /// yet is spent of this one, so that a change admits no second burst.
+    #[must_use]
+    pub fn successor(&self, config: Config, now: Instant) -> Self {
+        if config == self.0.config {
+            return self.clone();
+        }
+        let spent = self.burst().saturating_sub(self.snapshot(now).remaining);
+        let next = Self::new(config);
+        // As much of it as there can be: a debt that is larger than the burst is forgiven down to it.
+        if let Some(spent) = NonZeroU32::new(spent.min(next.burst())) {
+            let _room = next.try_acquire(now, spent);
+        }
+        next
+    }
+
+    /// The most that can be spent at once.
+    fn burst(&self) -> u32 {
+        let config = &self.0.config;
+        match config.mode {
+            Mode::Smooth => config.burst.get(),
+            Mode::Strict => config.limit.get(),
+        }
+    }
+
     /// Spends `cost` now.
     ///
     /// # Errors

@@ -176,6 +176,16 @@ impl Throttle {
         }))
     }
 
+    /// The same throttle under another configuration. Equal configurations go on as they are; otherwise it
+    /// has to see for itself first.
+    #[must_use]
+    pub fn successor(&self, config: Config, stripes: usize) -> Self {
+        if config == self.0.config {
+            return self.clone();
+        }
+        Self::new(config, stripes)
+    }
+
     /// Asks whether to send a call.
     ///
     /// # Errors

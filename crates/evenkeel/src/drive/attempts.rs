@@ -26,7 +26,7 @@ pin_project! {
         // Before the guard: the attempt is over when its future is dropped, and reported then.
         #[pin]
         future: Fut,
-        guard: Guard<'a, &'a Inner>,
+        guard: Guard<&'a Inner>,
         span: Span,
     }
 }
@@ -50,12 +50,7 @@ impl<'a, Fut: Future> Attempts<'a, Fut> {
     }
 
     /// Adds an attempt: in place, or, while another one has that, on the heap.
-    pub(super) fn begin(
-        self: Pin<&mut Self>,
-        future: Fut,
-        guard: Guard<'a, &'a Inner>,
-        span: Span,
-    ) {
+    pub(super) fn begin(self: Pin<&mut Self>, future: Fut, guard: Guard<&'a Inner>, span: Span) {
         let mut this = self.project();
         let running = Running {
             future,
@@ -128,7 +123,7 @@ impl<'a, Fut: Future> Attempts<'a, Fut> {
 
     /// Drops the attempt of a call that is no machine yet, and answers what it was the right to.
     #[inline]
-    pub(super) fn end_first(self: Pin<&mut Self>) -> Option<First<'a>> {
+    pub(super) fn end_first(self: Pin<&mut Self>) -> Option<First> {
         let mut this = self.project();
         let first = this.first.as_mut().as_pin_mut()?.project();
         let first = first.guard.take_first();
