@@ -10,7 +10,7 @@
 //! | layer | module | knows |
 //! |---|---|---|
 //! | as written | [`spec`] | what an author may write; the JSON [`schema`] and its descriptions |
-//! | resolved | [`Policy`], [`proxy`], the `Config` types of `evenkeel-core` | valid values, defaults filled in |
+//! | resolved | [`Policy`], [`admission`], [`proxy`], the `Config` types of `evenkeel-core` | valid values, defaults filled in |
 //! | explained | [`explain`] | who decided each value: a line of the file, a preset, a default |
 //!
 //! This crate runs nothing: it hands out configuration. It reads the one file it is told to, and neither
@@ -38,6 +38,7 @@
 //! Reading order: [`spec`], then [`Policy`], then the private modules `yaml`, `decode` and `resolve` in
 //! the order in which a text passes through them.
 
+pub mod admission;
 mod decode;
 pub mod document;
 pub mod explain;
@@ -72,6 +73,8 @@ pub struct Policy {
     pub service: Name,
     /// The bounds of the calls to each dependency.
     pub dependencies: BTreeMap<Name, evenkeel_core::policy::Config>,
+    /// What the service admits, by the name of what is served.
+    pub admission: BTreeMap<Name, admission::Config>,
     /// What the proxy is told; none: the file has no `proxy` section.
     pub proxy: Option<proxy::Config>,
 }

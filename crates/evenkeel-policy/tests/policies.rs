@@ -316,3 +316,33 @@ proxy:
         .collect();
     assert_eq!(hosts, ["*.shop.example", "shop.example", "shop.example"]);
 }
+
+#[test]
+fn the_admissions_of_the_policy_with_all_settings_are_the_defaults_of_the_core() {
+    use evenkeel_core::admission::{self, Concurrency};
+    use evenkeel_core::tenant::{Group, Rate};
+    use std::num::NonZeroU32;
+
+    let loaded = load("all-settings.yaml");
+    let api = &loaded.policy.admission["api"];
+    let workers = NonZeroU32::new(64).unwrap();
+    let mut expected = admission::Config::new(Concurrency::Fixed(workers));
+    expected.tenants.rate = Some(Rate::per_second(NonZeroU32::new(100).unwrap()));
+    let mut enterprise = Group::new(NonZeroU32::new(3).unwrap());
+    enterprise.borrowing = Some(Ratio::ONE);
+    expected.tenants.groups = vec![Group::new(NonZeroU32::MIN), enterprise];
+    assert_eq!(api.bounds, expected);
+    assert_eq!(api.groups, ["others", "enterprise"]);
+    let tenant = |name| (api.tenant(name).weight.get(), api.tenant(name).group);
+    assert_eq!(
+        ["acme", "globex", "anybody"].map(tenant),
+        [(3, 1), (1, 1), (1, 0)]
+    );
+
+    let reports = &loaded.policy.admission["reports"];
+    assert_eq!(reports.bounds.shed, None);
+    assert!(matches!(
+        reports.bounds.concurrency,
+        Concurrency::Adaptive(_)
+    ));
+}

@@ -6,9 +6,9 @@
 //!
 //! * **Turns.** In the [admission queue](crate::admission), which is where they meet, tenants take turns by weight and
 //!   by what their requests cost. Nothing needs to be set, and no capacity is kept idle for it.
-//! * [`Rate`]. So many requests a second each, in [fixed memory](table) however many tenants there are. For what is
+//! * [`Rate`]. So many requests a second each, in fixed memory however many tenants there are. For what is
 //!   sold by number, and for what costs something outside of the workers.
-//! * [`Group`]s. So many [workers](shares) for each group of tenants, lent while they are idle. For groups that must
+//! * [`Group`]s. So many workers for each group of tenants, lent while they are idle. For groups that must
 //!   not even wait for each other's services to end.
 //!
 //! Who is unknown is a tenant like any other. Limits: one process; the part of a fleet-wide limit that is one

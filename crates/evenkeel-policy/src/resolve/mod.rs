@@ -5,6 +5,7 @@
 //! and the reading goes on with what is known not to be wrong.
 
 mod address;
+mod admission;
 mod backoff;
 mod breaker;
 mod dependency;
@@ -53,6 +54,9 @@ pub(crate) fn policy(root: &Scope<'_>, spec: &spec::Policy) -> Option<Policy> {
             dependency::resolve(scope, spec, caller)
         },
     );
+    let admission = named(&root.at("admission"), &spec.admission, |scope, _, spec| {
+        admission::resolve(scope, spec)
+    });
     let proxy = spec
         .proxy
         .as_ref()
@@ -60,6 +64,7 @@ pub(crate) fn policy(root: &Scope<'_>, spec: &spec::Policy) -> Option<Policy> {
     Some(Policy {
         service: service?,
         dependencies,
+        admission,
         proxy,
     })
 }

@@ -5,6 +5,7 @@
 //! the private module `resolve`. Their documentation is what editors show: it becomes the descriptions of
 //! the JSON schema.
 
+mod admission;
 mod breaker;
 mod choice;
 mod dependency;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use admission::{Admission, Group, Shed, TenantRate, Tenants};
 pub use breaker::{Breaker, FailureRate, Mode, Open, Preset, Probes, SlowRate};
 pub use choice::{OneOrMany, OrNone};
 pub use dependency::{Backoff, Budget, Bulkhead, Dependency, Growth, Jitter, Retry};
@@ -36,13 +38,14 @@ pub use rate::{Rate, RateMode};
 pub use scalar::{Count, Duration, Ratio, Size};
 pub use throttle::Throttle;
 
-/// One policy for all that a service calls: how long, how often, how many at once, and what instead.
+/// One policy for all that a service calls, and for what it admits: how long, how often, how many at once, and
+/// what instead.
 ///
 /// A section that is absent is off; a section that is there, even as `{}`, is on with its defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    expecting = "a policy: `version: 1`, `service`, `dependencies`, `proxy`"
+    expecting = "a policy: `version: 1`, `service`, `dependencies`, `admission`, `proxy`"
 )]
 #[schemars(title = "evenkeel policy", rename = "Policy")]
 pub struct Policy {
@@ -57,6 +60,9 @@ pub struct Policy {
     /// What the service calls, by name. The name is the `dependency` label of every metric.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dependencies: BTreeMap<String, Dependency>,
+    /// What the service admits, by the name of what is served: its interface, or one of several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub admission: BTreeMap<String, Admission>,
     /// The proxy that stands between the service and its dependencies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Proxy>,
