@@ -8,6 +8,7 @@ mod exit;
 mod lint;
 mod proxy;
 mod schema;
+mod simulate;
 
 use clap::{Parser, Subcommand};
 
@@ -35,6 +36,7 @@ enum Verb {
     /// Prints the schema that editors and the repository's own check use.
     #[command(hide = true)]
     Schema(schema::Schema),
+    Simulate(simulate::Simulate),
 }
 
 fn main() -> Exit {
@@ -46,5 +48,6 @@ fn main() -> Exit {
         Verb::Lint(verb) => lint::run(&verb),
         Verb::Proxy(verb) => proxy::run(&verb),
         Verb::Schema(verb) => schema::run(&verb),
+        Verb::Simulate(verb) => simulate::run(&verb),
     }
 }

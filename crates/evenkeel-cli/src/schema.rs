@@ -17,11 +17,16 @@ pub(crate) struct Schema {
 enum Of {
     /// The schema of the policy file.
     Policy,
+    /// The schema of the scenario file.
+    Scenario,
 }
 
 pub(crate) fn run(verb: &Schema) -> Exit {
-    let Of::Policy = verb.of;
+    let schema = match verb.of {
+        Of::Policy => evenkeel_policy::schema::policy(),
+        Of::Scenario => evenkeel_sim::scenario::schema(),
+    };
     // A reader that went away wants no more.
-    let _ = write!(anstream::stdout(), "{}", evenkeel_policy::schema::policy());
+    let _ = write!(anstream::stdout(), "{schema}");
     Exit::Ok
 }

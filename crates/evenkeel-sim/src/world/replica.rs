@@ -25,8 +25,6 @@ pub(super) struct Attempt {
     pub(super) tenant: u32,
     stage: Stage,
     answer: Answer,
-    /// How many were at the replica when it had come.
-    found: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +172,6 @@ impl World<'_> {
             tenant,
             stage: Stage::Travels,
             answer: Answer::Error,
-            found: 0,
         });
         self.calls[call].last_replica = Some(replica);
         self.replicas[replica as usize].outstanding += 1;
@@ -273,12 +270,10 @@ impl World<'_> {
             deadline,
             tenant,
             needs,
-            found: 0,
         };
-        let Some(found) = queue.offer(job, self.now) else {
+        if !queue.offer(job, self.now) {
             return self.reject(id);
-        };
-        attempt.found = found;
+        }
         let waiting = queue.waiting() as u64;
         let longest = &mut self.measures.longest_queue[service];
         *longest = waiting.max(*longest);
@@ -406,7 +401,6 @@ impl World<'_> {
                 deadline: attempt.deadline,
                 tenant: attempt.tenant,
                 needs: 0,
-                found: attempt.found,
             };
             queue.served(&job, self.now - attempt.began, self.now);
         }
