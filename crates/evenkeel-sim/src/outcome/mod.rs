@@ -233,7 +233,7 @@ impl Estimate {
             .copied()
             .unwrap_or(1.96);
         let within = student * (squares / freedom.max(1) as f64 / count).sqrt();
-        let finite = |value: f64| (value - value == 0.0).then_some(value);
+        let finite = |value: f64| value.is_finite().then_some(value);
         Self {
             mean: finite(mean),
             within: finite(within).filter(|_| freedom > 0),

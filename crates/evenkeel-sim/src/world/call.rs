@@ -125,7 +125,7 @@ impl World<'_> {
         let route = &self.plans[owner.plan as usize][stage][leg as usize];
         let behaviour = route.behaviours + owner.process;
         let place = ((stage as u64) << 20 | u64::from(leg)) + 1;
-        let seed = owner.seed ^ place.wrapping_mul(0xE703_7ED1_A0B4_28DB);
+        let seed = super::mixed(owner.seed, place);
         let deadline = owner.deadline;
         let state = match &self.behaviours[behaviour as usize] {
             Behaviour::Comparison(_) => Progress::Comparison(Phase::Runs),
@@ -340,7 +340,9 @@ impl World<'_> {
 
     fn start_comparison(&mut self, id: u32, is_hedge: bool, timeout: Option<u64>, deadline: u64) {
         self.calls[id].state = Progress::Comparison(Phase::Runs);
-        let until = timeout.map_or(deadline, |timeout| deadline.min(self.now + timeout));
+        // Who does not send its deadline on does not know of it while an attempt runs.
+        let bound = if self.sends_deadline(id) { deadline } else { NEVER };
+        let until = timeout.map_or(bound, |timeout| bound.min(self.now + timeout));
         if !is_hedge {
             // Without a timeout nobody looks at the clock while an attempt runs.
             self.set_timer(id, if timeout.is_some() { until } else { NEVER });
@@ -351,6 +353,12 @@ impl World<'_> {
             }
         }
         self.start_attempt(id, None, is_hedge, until);
+    }
+
+    fn sends_deadline(&self, id: u32) -> bool {
+        let call = &self.calls[id];
+        let plan = self.requests[call.request].plan as usize;
+        self.plans[plan][call.stage as usize][call.leg as usize].leg.sends_deadline
     }
 
     /// A comparison client's call is hedged, if it pays for it.

@@ -78,6 +78,13 @@ impl Event {
     }
 }
 
+/// The seed of the `nth` part of something that has a seed. Mixed, not just added: two tries of two tiers
+/// must not draw what two other tries of them drew.
+#[inline]
+const fn mixed(seed: u64, nth: u64) -> u64 {
+    Entropy::new(seed ^ nth.wrapping_mul(0xD1B5_4A32_D192_ED03)).next_u64()
+}
+
 /// A leg as the world knows it: where the memory of its callers lies.
 #[derive(Debug)]
 struct Route {

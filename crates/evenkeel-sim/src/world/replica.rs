@@ -155,7 +155,7 @@ impl World<'_> {
             u64::MAX
         };
         let number = u64::from(slot.attempts);
-        let seed = slot.seed ^ number.wrapping_mul(0xD1B5_4A32_D192_ED03);
+        let seed = super::mixed(slot.seed, number);
         let (expires, tenant) = (request.expires, request.tenant);
         let avoid = slot.last_replica;
         let replica = self.choose(service, seed, tenant, avoid);

@@ -82,7 +82,7 @@ impl World<'_> {
             begun: self.now,
             deadline: served.deadline,
             expires: served.expires,
-            seed: served.seed ^ 0xA076_1D64_78BD_642F,
+            seed: super::mixed(served.seed, u64::MAX),
             tenant: served.tenant,
             timer_slack: 0,
         };
