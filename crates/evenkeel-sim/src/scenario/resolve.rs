@@ -1,8 +1,10 @@
 //! From the written form to a fleet: names looked up, defaults filled in, what cannot hold refused.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time;
 
+use evenkeel_core::{admission, limiter};
 use evenkeel_policy::Policy;
 use evenkeel_policy::document::Fault as Wrong;
 use evenkeel_policy::spec::{Count, Duration};
@@ -180,7 +182,7 @@ impl Resolver<'_> {
             name: name.to_owned(),
             replicas: replicas.max(1),
             workers: written.workers.map(|workers| workers.0.max(1)),
-            server: Server::Comparison(server(written.server.as_ref(), path, wrong)),
+            server: run_by(written, path, wrong),
             reject_cost: crate::law::whole(cost * law.mean()),
             balancer: match written.balancer.unwrap_or(spec::Balancer::Random) {
                 spec::Balancer::Random => Balancer::Random,
@@ -436,6 +438,24 @@ impl Resolver<'_> {
             });
         }
     }
+}
+
+fn run_by(written: &spec::Service, path: &str, wrong: &mut Wrongs) -> Server {
+    let told = written
+        .server
+        .as_ref()
+        .and_then(|server| server.admission.as_ref());
+    let Some(told) = told else {
+        return Server::Comparison(server(written.server.as_ref(), path, wrong));
+    };
+    let workers = written
+        .workers
+        .and_then(|workers| NonZeroU32::new(workers.0));
+    let concurrency = match workers.filter(|_| told.adaptive != Some(true)) {
+        Some(workers) => admission::Concurrency::Fixed(workers),
+        None => admission::Concurrency::Adaptive(limiter::Config::default()),
+    };
+    Server::Admission(Box::new(admission::Config::new(concurrency)))
 }
 
 fn server(written: Option<&spec::Server>, path: &str, wrong: &mut Wrongs) -> server::Config {

@@ -252,6 +252,16 @@ pub struct Server {
     pub order: Option<Order>,
     /// Who is dropped when its turn comes. Default none.
     pub rule: Option<Rule>,
+    /// None of these: by evenkeel's admission, with its defaults for as many workers as there are.
+    pub admission: Option<Admission>,
+}
+
+/// evenkeel's admission. It is told the deadline that comes with an attempt, and nothing else.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "`{}` for the defaults")]
+pub struct Admission {
+    /// It is not told how many workers there are, and finds out. Default false.
+    pub adaptive: Option<bool>,
 }
 
 /// Who is let in.

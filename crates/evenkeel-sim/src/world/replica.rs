@@ -3,6 +3,7 @@
 use evenkeel_core::entropy::Entropy;
 use evenkeel_core::outcome::{Class, Finished};
 
+use super::admitting::Admitting;
 use super::{Event, World};
 use crate::comparison::server::{self, Job};
 use crate::fleet::{Balancer, Failure, Server, Service};
@@ -23,12 +24,12 @@ pub(super) struct Attempt {
     pub(super) deadline: u64,
     pub(super) expires: u64,
     pub(super) tenant: u32,
-    stage: Stage,
+    pub(super) stage: Stage,
     answer: Answer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Travels,
     Waits,
     IsServed,
@@ -67,14 +68,14 @@ impl Answer {
 /// One of the equal ones of a service.
 #[derive(Debug)]
 pub(super) struct Replica {
-    line: Line,
+    pub(super) line: Line,
     workers: u32,
     all_workers: u32,
     busy: u32,
     /// Attempts sent here and not answered, for the balancers.
     pub(super) outstanding: u32,
     /// What rejections cost and nobody has paid for yet, in nanoseconds of work.
-    debt: u64,
+    pub(super) debt: u64,
     pub(super) slow: Option<f64>,
     /// The fault whose law holds.
     pub(super) law: Option<u32>,
@@ -88,8 +89,9 @@ pub(super) struct Replica {
 
 /// Who waits.
 #[derive(Debug)]
-enum Line {
+pub(super) enum Line {
     Comparison(Box<server::Server>),
+    Admission(Box<Admitting>),
     /// Nobody ever does: there are as many workers as needed.
     None,
 }
@@ -97,14 +99,16 @@ enum Line {
 impl Replica {
     pub(super) fn new(service: &Service, tenants: u32, dice: &Entropy) -> Self {
         let workers = service.workers.unwrap_or(u32::MAX);
-        let Server::Comparison(config) = &service.server;
-        let line = if workers == u32::MAX {
-            Line::None
-        } else {
-            let mean = service.law.mean();
-            let queue =
-                server::Server::new(config.clone(), workers, tenants, mean, dice.split("server"));
-            Line::Comparison(Box::new(queue))
+        let line = match &service.server {
+            Server::Admission(config) => {
+                Line::Admission(Box::new(Admitting::new((**config).clone(), &service.name)))
+            }
+            Server::Comparison(_) if workers == u32::MAX => Line::None,
+            Server::Comparison(config) => {
+                let (mean, dice) = (service.law.mean(), dice.split("server"));
+                let queue = server::Server::new(config.clone(), workers, tenants, mean, dice);
+                Line::Comparison(Box::new(queue))
+            }
         };
         Self {
             line,
@@ -125,6 +129,7 @@ impl Replica {
     pub(super) fn waiting(&self) -> usize {
         match &self.line {
             Line::Comparison(queue) => queue.waiting(),
+            Line::Admission(admitting) => admitting.waiting(),
             Line::None => 0,
         }
     }
@@ -132,13 +137,16 @@ impl Replica {
     pub(super) fn limit(&self) -> Option<u32> {
         match &self.line {
             Line::Comparison(queue) => queue.limit(),
-            Line::None => None,
+            Line::Admission(_) | Line::None => None,
         }
     }
 
     /// This many workers are left; none: all of them.
-    pub(super) fn set_workers(&mut self, left: Option<u32>) {
+    pub(super) fn set_workers(&mut self, left: Option<u32>, now: u64) {
         self.workers = left.unwrap_or(self.all_workers).min(self.all_workers);
+        if let Line::Admission(admitting) = &self.line {
+            admitting.resize(self.workers, now);
+        }
     }
 }
 
@@ -150,7 +158,7 @@ impl World<'_> {
         let route = &self.plans[request.plan as usize][slot.stage as usize][slot.leg as usize];
         let service = route.leg.service;
         let deadline = if route.leg.sends_deadline {
-            request.deadline.min(until)
+            request.deadline.min(until).min(request.expires)
         } else {
             u64::MAX
         };
@@ -251,18 +259,21 @@ impl World<'_> {
         }
         let spec = &self.fleet.services[service];
         attempt.stage = Stage::Waits;
-        let Line::Comparison(queue) = &mut replica.line else {
-            let wait = replica.stalled_until.saturating_sub(self.now);
-            return self.begin_work(id, wait);
+        let queue = match &mut replica.line {
+            Line::Comparison(queue) => queue,
+            Line::Admission(_) => return self.ask_admission(id),
+            Line::None => {
+                let wait = replica.stalled_until.saturating_sub(self.now);
+                return self.begin_work(id, wait);
+            }
         };
         let needs = match &spec.server {
             Server::Comparison(config) if config.rule == server::Rule::Clairvoyant => {
                 spec.law.draw(&mut Entropy::new(attempt.seed).split("work"))
             }
-            Server::Comparison(_) => 0,
+            _ => 0,
         };
-        // A rule that knows the deadline is told it with the request.
-        let deadline = attempt.deadline.min(attempt.expires);
+        let deadline = attempt.deadline;
         let (arrived, tenant) = (self.now, attempt.tenant);
         let job = Job {
             attempt: id,
@@ -280,7 +291,7 @@ impl World<'_> {
         self.dispatch(place);
     }
 
-    fn reject(&mut self, id: u32) {
+    pub(super) fn reject(&mut self, id: u32) {
         let attempt = &self.attempts[id];
         let (service, place) = (attempt.service as usize, attempt.replica as usize);
         self.replicas[place].debt += self.fleet.services[service].reject_cost;
@@ -326,7 +337,7 @@ impl World<'_> {
         }
     }
 
-    fn begin_work(&mut self, id: u32, debt: u64) {
+    pub(super) fn begin_work(&mut self, id: u32, debt: u64) {
         let attempt = &mut self.attempts[id];
         attempt.stage = Stage::IsServed;
         attempt.began = self.now;
@@ -388,6 +399,7 @@ impl World<'_> {
         attempt.stage = Stage::Answered;
         let (service, place) = (attempt.service as usize, attempt.replica);
         let zombie = u64::from(attempt.call.is_none());
+        let succeeded = attempt.answer == Answer::Success;
         self.measures.work(service, self.now, |work| {
             work.served += 1;
             work.zombies += zombie;
@@ -403,6 +415,8 @@ impl World<'_> {
                 needs: 0,
             };
             queue.served(&job, self.now - attempt.began, self.now);
+        } else if let Line::Admission(admitting) = &mut replica.line {
+            admitting.served(id, self.now, succeeded);
         }
         if let Some(latency) = &self.fleet.services[service].latency {
             let after = latency.draw(&mut Entropy::new(attempt.seed).split("back"));
@@ -439,12 +453,15 @@ impl World<'_> {
         match attempt.stage {
             // Nothing else refers to it.
             Stage::Lost => self.forget(id),
-            Stage::Waits if cancels => attempt.stage = Stage::Lost,
+            Stage::Waits if cancels => {
+                attempt.stage = Stage::Lost;
+                self.leave_admission(id);
+            }
             _ => {}
         }
     }
 
-    fn forget(&mut self, id: u32) {
+    pub(super) fn forget(&mut self, id: u32) {
         let attempt = &mut self.attempts[id];
         attempt.stage = Stage::Answered;
         let replica = attempt.replica;
@@ -460,6 +477,14 @@ impl World<'_> {
         let mut lost = Vec::new();
         if let Line::Comparison(queue) = &mut replica.line {
             queue.crash(&mut lost);
+        }
+        let turned_away = match &mut replica.line {
+            Line::Admission(admitting) => admitting.crash(),
+            _ => Vec::new(),
+        };
+        for (id, timer) in turned_away {
+            self.queue.cancel(timer);
+            self.answer_soon(id, Answer::NotSent);
         }
         for job in lost {
             if self.attempts[job.attempt].call.is_none() {
