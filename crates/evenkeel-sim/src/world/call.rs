@@ -79,6 +79,10 @@ pub(super) struct Call {
 
 /// How far a call has come.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "places of calls are used again, and a machine on the heap would cost an allocation a call"
+)]
 enum Progress {
     Over,
     /// By a policy of evenkeel's.
