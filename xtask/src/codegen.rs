@@ -24,7 +24,7 @@ struct Generated {
     arguments: &'static [&'static str],
 }
 
-const GENERATED: [Generated; 2] = [
+const GENERATED: [Generated; 3] = [
     Generated {
         file: "schemas/policy.schema.json",
         arguments: &["schema", "policy"],
@@ -32,6 +32,10 @@ const GENERATED: [Generated; 2] = [
     Generated {
         file: "schemas/doctor-report.schema.json",
         arguments: &["schema", "doctor"],
+    },
+    Generated {
+        file: "schemas/scenario.schema.json",
+        arguments: &["schema", "scenario"],
     },
 ];
 

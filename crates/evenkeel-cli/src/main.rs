@@ -10,6 +10,7 @@ mod lint;
 mod proxy;
 mod replace;
 mod schema;
+mod simulate;
 
 use clap::{Parser, Subcommand};
 
@@ -37,6 +38,7 @@ enum Verb {
     /// Prints the schema that editors and the repository's own check use.
     #[command(hide = true)]
     Schema(schema::Schema),
+    Simulate(simulate::Simulate),
 }
 
 fn main() -> Exit {
@@ -48,5 +50,6 @@ fn main() -> Exit {
         Verb::Lint(verb) => lint::run(&verb),
         Verb::Proxy(verb) => proxy::run(&verb),
         Verb::Schema(verb) => schema::run(&verb),
+        Verb::Simulate(verb) => simulate::run(&verb),
     }
 }

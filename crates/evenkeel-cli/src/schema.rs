@@ -19,12 +19,15 @@ enum Of {
     Policy,
     /// The schema of what `doctor --format json` prints.
     Doctor,
+    /// The schema of the scenario file.
+    Scenario,
 }
 
 pub(crate) fn run(verb: &Schema) -> Exit {
     let schema = match verb.of {
         Of::Policy => evenkeel_policy::schema::policy(),
         Of::Doctor => evenkeel_doctor::render::diagnosis_schema(),
+        Of::Scenario => evenkeel_sim::scenario::schema(),
     };
     // A reader that went away wants no more.
     let _ = write!(anstream::stdout(), "{schema}");

@@ -2,7 +2,7 @@
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
-use schemars::{Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::spec::Policy;
@@ -10,8 +10,14 @@ use crate::spec::Policy;
 /// The schema (JSON Schema, draft 2020-12) as text, with a line break at its end.
 #[must_use]
 pub fn policy() -> String {
+    of::<Policy>()
+}
+
+/// The schema of another file that is read as this one is, as text with a line break at its end.
+#[must_use]
+pub fn of<T: JsonSchema>() -> String {
     let settings = SchemaSettings::draft2020_12().with_transform(AsWritten);
-    let schema = SchemaGenerator::new(settings).into_root_schema_for::<Policy>();
+    let schema = SchemaGenerator::new(settings).into_root_schema_for::<T>();
     format!("{:#}\n", schema.to_value())
 }
 

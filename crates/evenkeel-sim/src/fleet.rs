@@ -2,7 +2,7 @@
 //!
 //! Everything is resolved and valid here; [`crate::scenario`] is the form that people write.
 
-use evenkeel_core::policy;
+use evenkeel_core::{admission, policy};
 
 use crate::arrival::{Arrivals, LoadStep};
 use crate::comparison::{client, server};
@@ -59,6 +59,8 @@ pub struct Service {
 pub enum Server {
     /// As others do.
     Comparison(server::Config),
+    /// By an admission of evenkeel's, as the library and the proxy run it.
+    Admission(Box<admission::Config>),
 }
 
 /// Which replica is asked.

@@ -281,7 +281,11 @@ impl Client {
         let circuit = &mut self.circuit;
         circuit.failures += 1;
         circuit.observe(now, true);
-        let half_open = circuit.open_until > 0 && now >= circuit.open_until;
+        let mut half_open = circuit.open_until > 0 && now >= circuit.open_until;
+        if breaker.trickle.is_some() {
+            // A trickle is judged once it has flown for a second.
+            half_open &= now >= circuit.open_until.saturating_add(SECOND);
+        }
         let rate = breaker.rate.is_some_and(|rate| {
             let (calls, failed) = circuit.window;
             calls >= Breaker::MIN_CALLS && f64::from(failed) >= rate * f64::from(calls)

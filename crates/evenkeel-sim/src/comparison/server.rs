@@ -6,7 +6,7 @@
 //! (round robin between sources).
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use core::time::Duration;
 
 use evenkeel_core::entropy::Entropy;
 use evenkeel_core::limiter::aimd::{Aimd, AimdConfig};
@@ -26,8 +26,6 @@ pub struct Job {
     pub tenant: u32,
     /// How long it will take; only [`Rule::Clairvoyant`] looks.
     pub needs: u64,
-    /// How many were in the system when it had come, itself among them: [`Server::offer`] says.
-    pub found: u32,
 }
 
 /// How a server is run.
@@ -268,18 +266,17 @@ impl Server {
         }
     }
 
-    /// A job came. Answers how many are in the system with it; none: it is not let in.
+    /// A job came; false: it is not let in.
     #[inline]
-    pub fn offer(&mut self, mut job: Job, now: u64) -> Option<u32> {
+    pub fn offer(&mut self, job: Job, now: u64) -> bool {
         if self.waiting == 0 {
             self.last_empty = now;
         }
         if !self.lets_in(&job, now) {
-            return None;
+            return false;
         }
         self.in_system[job.tenant as usize] += 1;
         self.total_in_system += 1;
-        job.found = self.total_in_system;
         let queue = if self.queues.len() == 1 {
             0
         } else {
@@ -287,7 +284,7 @@ impl Server {
         };
         self.queues[queue].push_back(job);
         self.waiting += 1;
-        Some(job.found)
+        true
     }
 
     fn lets_in(&mut self, job: &Job, now: u64) -> bool {
@@ -327,41 +324,63 @@ impl Server {
     /// Whose turn it is; what is dropped on the way there is added to `dropped`.
     #[inline]
     pub fn next(&mut self, now: u64, dropped: &mut Vec<Job>) -> Option<Job> {
+        let newest_first = match self.config.order {
+            Order::Fifo | Order::RoundRobin => false,
+            Order::Lifo => true,
+            Order::AdaptiveLifo { interval } => {
+                self.drop_stale(now, dropped);
+                now - self.last_empty > interval
+            }
+            Order::LifoAfterDrop(after) => self.last_drop.is_some_and(|at| now - at <= after),
+        };
         while self.waiting > 0 {
-            let job = self.pick(now)?;
-            self.waiting -= 1;
-            if let GateState::Pid(pid) = &mut self.gate {
-                pid.longest = pid.longest.max(now - job.arrived);
-            }
-            let drop = self.drops(&job, now);
-            if self.waiting == 0 {
-                self.last_empty = now;
-            }
-            if !drop {
+            let job = self.pick(newest_first)?;
+            self.leaves_queue(&job, now);
+            if !self.drops(&job, now) {
                 return Some(job);
             }
-            self.last_drop = Some(now);
-            self.leaves(&job);
-            dropped.push(job);
+            self.drop(job, now, dropped);
         }
         None
     }
 
-    fn pick(&mut self, now: u64) -> Option<Job> {
-        let newest_first = match self.config.order {
-            Order::Fifo => false,
-            Order::Lifo => true,
-            Order::AdaptiveLifo { interval } => now - self.last_empty > interval,
-            Order::LifoAfterDrop(after) => self.last_drop.is_some_and(|at| now - at <= after),
-            Order::RoundRobin => {
-                let tenants = self.queues.len();
-                let next = (0..tenants)
-                    .map(|step| (self.turn + step) % tenants)
-                    .find(|tenant| !self.queues[*tenant].is_empty())?;
-                self.turn = next + 1;
-                return self.queues[next].pop_front();
+    /// Drops those at the front whom nobody will serve any more.
+    fn drop_stale(&mut self, now: u64, dropped: &mut Vec<Job>) {
+        while let Some(job) = self.queues[0].front().copied() {
+            if !self.drops(&job, now) {
+                return;
             }
-        };
+            self.queues[0].pop_front();
+            self.leaves_queue(&job, now);
+            self.drop(job, now, dropped);
+        }
+    }
+
+    fn leaves_queue(&mut self, job: &Job, now: u64) {
+        self.waiting -= 1;
+        if let GateState::Pid(pid) = &mut self.gate {
+            pid.longest = pid.longest.max(now - job.arrived);
+        }
+        if self.waiting == 0 {
+            self.last_empty = now;
+        }
+    }
+
+    fn drop(&mut self, job: Job, now: u64, dropped: &mut Vec<Job>) {
+        self.last_drop = Some(now);
+        self.leaves(&job);
+        dropped.push(job);
+    }
+
+    fn pick(&mut self, newest_first: bool) -> Option<Job> {
+        if self.config.order == Order::RoundRobin {
+            let tenants = self.queues.len();
+            let next = (0..tenants)
+                .map(|step| (self.turn + step) % tenants)
+                .find(|tenant| !self.queues[*tenant].is_empty())?;
+            self.turn = next + 1;
+            return self.queues[next].pop_front();
+        }
         if newest_first {
             self.queues[0].pop_back()
         } else {
@@ -391,13 +410,14 @@ impl Server {
     /// A job was served; the work alone took `took`.
     #[inline]
     pub fn served(&mut self, job: &Job, took: u64, now: u64) {
+        let seen = self.total_in_system;
         self.leaves(job);
         self.mean_service += 0.01 * (took as f64 - self.mean_service);
         if let GateState::Limit { limiter, window } = &mut self.gate {
             let rtt = now - job.arrived;
             match window {
-                None => limiter.on_sample(Duration::from_nanos(rtt), job.found),
-                Some(window) => window.add(rtt, job.found, now, limiter),
+                None => limiter.on_sample(Duration::from_nanos(rtt), seen),
+                Some(window) => window.add(rtt, seen, now, limiter),
             }
         }
     }

@@ -4,13 +4,9 @@
 //! module is its driver: it polls, sends, abandons and sets timers, and decides nothing. The comparison
 //! clients have no machine, so their retry loop is written out here.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Wake, Waker};
-
 use evenkeel_core::breaker::State;
 use evenkeel_core::call::{AttemptId, AttemptPermit, Call as Machine, CallHint, Next, Step};
 use evenkeel_core::entropy::Entropy;
-use evenkeel_core::outcome::Finished;
 use evenkeel_core::policy::Policy;
 use evenkeel_core::time::Instant;
 
@@ -51,8 +47,14 @@ impl Behaviour {
     }
 
     /// Its adaptive limit, if it has one.
-    pub(super) const fn limit(&self, _now: u64) -> Option<u32> {
-        None
+    pub(super) fn limit(&self, now: u64) -> Option<u32> {
+        match self {
+            Self::Comparison(_) => None,
+            Self::Policy(policy) => {
+                let limiter = policy.snapshot(Instant::from_nanos(now)).limiter;
+                limiter.map(|limiter| limiter.limit)
+            }
+        }
     }
 }
 
@@ -77,6 +79,10 @@ pub(super) struct Call {
 
 /// How far a call has come.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "places of calls are used again, and a machine on the heap would cost an allocation a call"
+)]
 enum Progress {
     Over,
     /// By a policy of evenkeel's.
@@ -102,21 +108,6 @@ struct Live {
     permit: Option<AttemptPermit>,
 }
 
-/// Tells the world that a call's turn has come.
-struct Turn {
-    call: u32,
-    woken: Arc<Mutex<Vec<u32>>>,
-}
-
-impl Wake for Turn {
-    fn wake(self: Arc<Self>) {
-        self.woken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(self.call);
-    }
-}
-
 impl World<'_> {
     /// Makes the call of a leg.
     pub(super) fn begin_call(&mut self, request: u32, leg: u32) {
@@ -125,7 +116,7 @@ impl World<'_> {
         let route = &self.plans[owner.plan as usize][stage][leg as usize];
         let behaviour = route.behaviours + owner.process;
         let place = ((stage as u64) << 20 | u64::from(leg)) + 1;
-        let seed = owner.seed ^ place.wrapping_mul(0xE703_7ED1_A0B4_28DB);
+        let seed = super::mixed(owner.seed, place);
         let deadline = owner.deadline;
         let state = match &self.behaviours[behaviour as usize] {
             Behaviour::Comparison(_) => Progress::Comparison(Phase::Runs),
@@ -184,15 +175,12 @@ impl World<'_> {
                 }
                 Step::WaitUntil(at) => return self.set_timer(id, at.as_nanos()),
                 Step::AwaitSlot { until } => {
-                    let turn = Turn {
-                        call: id,
-                        woken: Arc::clone(&self.woken),
+                    let waker = self.waker(Event::Wake(id));
+                    let Progress::Policy(machine) = &mut self.calls[id].state else {
+                        return;
                     };
-                    machine.wake_by(&Waker::from(Arc::new(turn)));
-                    // It may have come between the poll and now.
-                    if let Step::AwaitSlot { .. } = machine.poll(now) {
-                        return self.set_timer(id, until.as_nanos());
-                    }
+                    machine.wake_by(&waker);
+                    return self.set_timer(id, until.as_nanos());
                 }
                 Step::Abandon(attempt) => {
                     if !self.abandon(id, attempt) {
@@ -219,9 +207,7 @@ impl World<'_> {
         let Progress::Policy(machine) = &mut self.calls[id].state else {
             return false;
         };
-        let next = live
-            .permit
-            .map(|permit| machine.on_finished(permit, now, Finished::timed_out()));
+        let next = live.permit.map(|permit| machine.on_abandoned(permit, now));
         self.follow(id, next)
     }
 
@@ -340,7 +326,13 @@ impl World<'_> {
 
     fn start_comparison(&mut self, id: u32, is_hedge: bool, timeout: Option<u64>, deadline: u64) {
         self.calls[id].state = Progress::Comparison(Phase::Runs);
-        let until = timeout.map_or(deadline, |timeout| deadline.min(self.now + timeout));
+        // Who does not send its deadline on does not know of it while an attempt runs.
+        let bound = if self.sends_deadline(id) {
+            deadline
+        } else {
+            NEVER
+        };
+        let until = timeout.map_or(bound, |timeout| bound.min(self.now + timeout));
         if !is_hedge {
             // Without a timeout nobody looks at the clock while an attempt runs.
             self.set_timer(id, if timeout.is_some() { until } else { NEVER });
@@ -351,6 +343,14 @@ impl World<'_> {
             }
         }
         self.start_attempt(id, None, is_hedge, until);
+    }
+
+    fn sends_deadline(&self, id: u32) -> bool {
+        let call = &self.calls[id];
+        let plan = self.requests[call.request].plan as usize;
+        self.plans[plan][call.stage as usize][call.leg as usize]
+            .leg
+            .sends_deadline
     }
 
     /// A comparison client's call is hedged, if it pays for it.
@@ -408,11 +408,14 @@ impl World<'_> {
         let now = Instant::from_nanos(self.now);
         while let Some(live) = self.calls[id].live.pop() {
             self.leave(live.attempt);
-            match live.permit {
-                Some(permit) => {
+            match (live.permit, &mut self.calls[id].state) {
+                (Some(permit), Progress::Policy(machine)) if succeeded => {
+                    machine.on_abandoned(permit, now);
+                }
+                (Some(permit), _) => {
                     permit.abandon(now, false);
                 }
-                None => self.release_slot(id),
+                (None, _) => self.release_slot(id),
             }
         }
         let call = &mut self.calls[id];

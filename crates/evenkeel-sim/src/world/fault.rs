@@ -14,6 +14,7 @@ impl World<'_> {
         if let FaultKind::Clock(by) = fault.kind {
             self.clock_error[fault.service] = by;
         }
+        let now = self.now;
         for place in self.struck_by(number) {
             let replica = &mut self.replicas[place as usize];
             match &fault.kind {
@@ -21,7 +22,7 @@ impl World<'_> {
                 FaultKind::Law(_) => replica.law = Some(number),
                 FaultKind::Stall => replica.stalled_until = fault.to,
                 FaultKind::Error(after) => replica.error = Some(*after),
-                FaultKind::Workers(left) => replica.set_workers(Some(*left)),
+                FaultKind::Workers(left) => replica.set_workers(Some(*left), now),
                 FaultKind::Crash => self.crash(place),
                 FaultKind::Partition => replica.cut_off = true,
                 FaultKind::Clock(_) => {}
@@ -35,6 +36,7 @@ impl World<'_> {
         if matches!(fault.kind, FaultKind::Clock(_)) {
             self.clock_error[fault.service] = 0;
         }
+        let now = self.now;
         for place in self.struck_by(number) {
             let replica = &mut self.replicas[place as usize];
             match &fault.kind {
@@ -42,7 +44,7 @@ impl World<'_> {
                 FaultKind::Law(_) => replica.law = None,
                 FaultKind::Stall => replica.stalled_until = 0,
                 FaultKind::Error(_) => replica.error = None,
-                FaultKind::Workers(_) => replica.set_workers(None),
+                FaultKind::Workers(_) => replica.set_workers(None, now),
                 FaultKind::Crash => replica.down = false,
                 FaultKind::Partition => replica.cut_off = false,
                 FaultKind::Clock(_) => {}

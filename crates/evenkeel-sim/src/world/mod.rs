@@ -14,6 +14,7 @@
 //! else's dice, and the same request needs the same work whatever policy it runs under: comparisons share
 //! their random numbers.
 
+mod admitting;
 mod call;
 mod client;
 mod fault;
@@ -22,6 +23,7 @@ mod request;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Wake, Waker};
 
 use evenkeel_core::entropy::Entropy;
 
@@ -55,6 +57,8 @@ enum Event {
     Break(u32),
     /// A fault ends.
     Mend(u32),
+    /// An attempt's turn at a server has come, or it waits no longer.
+    Turn(u32),
     /// A second is over.
     Look,
 }
@@ -72,10 +76,18 @@ impl Event {
             Self::Hedge(id) => (6, id),
             Self::Break(id) => (7, id),
             Self::Mend(id) => (8, id),
-            Self::Look => (9, 0),
+            Self::Turn(id) => (9, id),
+            Self::Look => (10, 0),
         };
         (kind << 32) | id as u64
     }
+}
+
+/// The seed of the `nth` part of something that has a seed. Mixed, not just added: two tries of two tiers
+/// must not draw what two other tries of them drew.
+#[inline]
+const fn mixed(seed: u64, nth: u64) -> u64 {
+    Entropy::new(seed ^ nth.wrapping_mul(0xD1B5_4A32_D192_ED03)).next_u64()
 }
 
 /// A leg as the world knows it: where the memory of its callers lies.
@@ -88,6 +100,25 @@ struct Route {
 
 /// A plan as the world knows it.
 type Plan = Vec<Vec<Route>>;
+
+/// Tells the world that somebody's turn has come.
+#[derive(Debug)]
+struct Turn {
+    of: Event,
+    woken: Arc<Mutex<Vec<Event>>>,
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        self.woken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(self.of);
+    }
+}
+
+/// Processes whose breakers are looked at each second.
+const SAMPLED: usize = 20;
 
 /// Slots that several callers share.
 #[derive(Debug)]
@@ -125,8 +156,9 @@ pub struct World<'f> {
     /// Attempts that arrived since the last look, by service.
     arrived: Vec<u32>,
     dropped: Vec<comparison::server::Job>,
-    /// Calls whose slot came free; their wakers add to it.
-    woken: Arc<Mutex<Vec<u32>>>,
+    /// Whose turn has come; their wakers add to it.
+    woken: Arc<Mutex<Vec<Event>>>,
+    somebody_waits: bool,
     measures: Measures,
 }
 
@@ -162,6 +194,7 @@ impl<'f> World<'f> {
             arrived: vec![0; fleet.services.len()],
             dropped: Vec::new(),
             woken: Arc::default(),
+            somebody_waits: false,
             measures: Measures::new(fleet, tenants),
             fleet,
         };
@@ -255,26 +288,33 @@ impl<'f> World<'f> {
             Event::Hedge(call) => self.hedge(call),
             Event::Break(fault) => self.fault_begins(fault),
             Event::Mend(fault) => self.fault_ends(fault),
+            Event::Turn(attempt) => self.turn(attempt),
             Event::Look => self.look(),
         }
-        self.wake_whose_slot_came();
+        self.wake_whose_turn_came();
         true
     }
 
-    /// Polls the calls whose turn at a bulkhead came.
+    /// Polls whose turn has come, at a bulkhead or a server.
     #[inline]
-    fn wake_whose_slot_came(&mut self) {
-        // One reference is the world's: without others nobody waits.
-        if Arc::strong_count(&self.woken) == 1 {
+    fn wake_whose_turn_came(&mut self) {
+        if !self.somebody_waits {
             return;
         }
-        let woken = {
-            let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-            core::mem::take(&mut *woken)
-        };
-        for call in woken {
-            self.soon.push_back(Event::Wake(call));
-        }
+        // One reference is the world's: without others nobody waits any more, and whoever did until now is in
+        // the list.
+        self.somebody_waits = Arc::strong_count(&self.woken) > 1;
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        self.soon.extend(woken.drain(..));
+    }
+
+    /// What a queue wakes when the turn of `whom` has come.
+    fn waker(&mut self, whom: Event) -> Waker {
+        self.somebody_waits = true;
+        Waker::from(Arc::new(Turn {
+            of: whom,
+            woken: Arc::clone(&self.woken),
+        }))
     }
 
     /// Looks at everything that changes slowly, once a second.
@@ -308,11 +348,10 @@ impl<'f> World<'f> {
         first..first + self.fleet.services[service].replicas as usize
     }
 
-    /// How many of the processes that call a service hold calls back, and how many there are. At most a
-    /// thousand are looked at.
+    /// How many of the processes that call a service hold calls back, and of how many: a sample of the first.
     fn breakers_of(&self, service: usize) -> (usize, usize) {
         let (mut open, mut all) = (0, 0);
-        for behaviour in self.callers_of(service).take(1000) {
+        for behaviour in self.callers_of(service).take(SAMPLED) {
             all += 1;
             open += usize::from(behaviour.is_open(self.now));
         }

@@ -3,6 +3,7 @@
 use evenkeel_core::entropy::Entropy;
 use evenkeel_core::outcome::{Class, Finished};
 
+use super::admitting::Admitting;
 use super::{Event, World};
 use crate::comparison::server::{self, Job};
 use crate::fleet::{Balancer, Failure, Server, Service};
@@ -23,14 +24,12 @@ pub(super) struct Attempt {
     pub(super) deadline: u64,
     pub(super) expires: u64,
     pub(super) tenant: u32,
-    stage: Stage,
+    pub(super) stage: Stage,
     answer: Answer,
-    /// How many were at the replica when it had come.
-    found: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Travels,
     Waits,
     IsServed,
@@ -69,14 +68,14 @@ impl Answer {
 /// One of the equal ones of a service.
 #[derive(Debug)]
 pub(super) struct Replica {
-    line: Line,
+    pub(super) line: Line,
     workers: u32,
     all_workers: u32,
     busy: u32,
     /// Attempts sent here and not answered, for the balancers.
     pub(super) outstanding: u32,
     /// What rejections cost and nobody has paid for yet, in nanoseconds of work.
-    debt: u64,
+    pub(super) debt: u64,
     pub(super) slow: Option<f64>,
     /// The fault whose law holds.
     pub(super) law: Option<u32>,
@@ -90,8 +89,9 @@ pub(super) struct Replica {
 
 /// Who waits.
 #[derive(Debug)]
-enum Line {
+pub(super) enum Line {
     Comparison(Box<server::Server>),
+    Admission(Box<Admitting>),
     /// Nobody ever does: there are as many workers as needed.
     None,
 }
@@ -99,14 +99,16 @@ enum Line {
 impl Replica {
     pub(super) fn new(service: &Service, tenants: u32, dice: &Entropy) -> Self {
         let workers = service.workers.unwrap_or(u32::MAX);
-        let Server::Comparison(config) = &service.server;
-        let line = if workers == u32::MAX {
-            Line::None
-        } else {
-            let mean = service.law.mean();
-            let queue =
-                server::Server::new(config.clone(), workers, tenants, mean, dice.split("server"));
-            Line::Comparison(Box::new(queue))
+        let line = match &service.server {
+            Server::Admission(config) => {
+                Line::Admission(Box::new(Admitting::new((**config).clone(), &service.name)))
+            }
+            Server::Comparison(_) if workers == u32::MAX => Line::None,
+            Server::Comparison(config) => {
+                let (mean, dice) = (service.law.mean(), dice.split("server"));
+                let queue = server::Server::new(config.clone(), workers, tenants, mean, dice);
+                Line::Comparison(Box::new(queue))
+            }
         };
         Self {
             line,
@@ -127,6 +129,7 @@ impl Replica {
     pub(super) fn waiting(&self) -> usize {
         match &self.line {
             Line::Comparison(queue) => queue.waiting(),
+            Line::Admission(admitting) => admitting.waiting(),
             Line::None => 0,
         }
     }
@@ -134,13 +137,16 @@ impl Replica {
     pub(super) fn limit(&self) -> Option<u32> {
         match &self.line {
             Line::Comparison(queue) => queue.limit(),
-            Line::None => None,
+            Line::Admission(_) | Line::None => None,
         }
     }
 
     /// This many workers are left; none: all of them.
-    pub(super) fn set_workers(&mut self, left: Option<u32>) {
+    pub(super) fn set_workers(&mut self, left: Option<u32>, now: u64) {
         self.workers = left.unwrap_or(self.all_workers).min(self.all_workers);
+        if let Line::Admission(admitting) = &self.line {
+            admitting.resize(self.workers, now);
+        }
     }
 }
 
@@ -152,12 +158,12 @@ impl World<'_> {
         let route = &self.plans[request.plan as usize][slot.stage as usize][slot.leg as usize];
         let service = route.leg.service;
         let deadline = if route.leg.sends_deadline {
-            request.deadline.min(until)
+            request.deadline.min(until).min(request.expires)
         } else {
             u64::MAX
         };
         let number = u64::from(slot.attempts);
-        let seed = slot.seed ^ number.wrapping_mul(0xD1B5_4A32_D192_ED03);
+        let seed = super::mixed(slot.seed, number);
         let (expires, tenant) = (request.expires, request.tenant);
         let avoid = slot.last_replica;
         let replica = self.choose(service, seed, tenant, avoid);
@@ -174,7 +180,6 @@ impl World<'_> {
             tenant,
             stage: Stage::Travels,
             answer: Answer::Error,
-            found: 0,
         });
         self.calls[call].last_replica = Some(replica);
         self.replicas[replica as usize].outstanding += 1;
@@ -254,18 +259,21 @@ impl World<'_> {
         }
         let spec = &self.fleet.services[service];
         attempt.stage = Stage::Waits;
-        let Line::Comparison(queue) = &mut replica.line else {
-            let wait = replica.stalled_until.saturating_sub(self.now);
-            return self.begin_work(id, wait);
+        let queue = match &mut replica.line {
+            Line::Comparison(queue) => queue,
+            Line::Admission(_) => return self.ask_admission(id),
+            Line::None => {
+                let wait = replica.stalled_until.saturating_sub(self.now);
+                return self.begin_work(id, wait);
+            }
         };
         let needs = match &spec.server {
             Server::Comparison(config) if config.rule == server::Rule::Clairvoyant => {
                 spec.law.draw(&mut Entropy::new(attempt.seed).split("work"))
             }
-            Server::Comparison(_) => 0,
+            _ => 0,
         };
-        // A rule that knows the deadline is told it with the request.
-        let deadline = attempt.deadline.min(attempt.expires);
+        let deadline = attempt.deadline;
         let (arrived, tenant) = (self.now, attempt.tenant);
         let job = Job {
             attempt: id,
@@ -273,19 +281,17 @@ impl World<'_> {
             deadline,
             tenant,
             needs,
-            found: 0,
         };
-        let Some(found) = queue.offer(job, self.now) else {
+        if !queue.offer(job, self.now) {
             return self.reject(id);
-        };
-        attempt.found = found;
+        }
         let waiting = queue.waiting() as u64;
         let longest = &mut self.measures.longest_queue[service];
         *longest = waiting.max(*longest);
         self.dispatch(place);
     }
 
-    fn reject(&mut self, id: u32) {
+    pub(super) fn reject(&mut self, id: u32) {
         let attempt = &self.attempts[id];
         let (service, place) = (attempt.service as usize, attempt.replica as usize);
         self.replicas[place].debt += self.fleet.services[service].reject_cost;
@@ -331,7 +337,7 @@ impl World<'_> {
         }
     }
 
-    fn begin_work(&mut self, id: u32, debt: u64) {
+    pub(super) fn begin_work(&mut self, id: u32, debt: u64) {
         let attempt = &mut self.attempts[id];
         attempt.stage = Stage::IsServed;
         attempt.began = self.now;
@@ -393,6 +399,7 @@ impl World<'_> {
         attempt.stage = Stage::Answered;
         let (service, place) = (attempt.service as usize, attempt.replica);
         let zombie = u64::from(attempt.call.is_none());
+        let succeeded = attempt.answer == Answer::Success;
         self.measures.work(service, self.now, |work| {
             work.served += 1;
             work.zombies += zombie;
@@ -406,9 +413,10 @@ impl World<'_> {
                 deadline: attempt.deadline,
                 tenant: attempt.tenant,
                 needs: 0,
-                found: attempt.found,
             };
             queue.served(&job, self.now - attempt.began, self.now);
+        } else if let Line::Admission(admitting) = &mut replica.line {
+            admitting.served(id, self.now, succeeded);
         }
         if let Some(latency) = &self.fleet.services[service].latency {
             let after = latency.draw(&mut Entropy::new(attempt.seed).split("back"));
@@ -445,12 +453,15 @@ impl World<'_> {
         match attempt.stage {
             // Nothing else refers to it.
             Stage::Lost => self.forget(id),
-            Stage::Waits if cancels => attempt.stage = Stage::Lost,
+            Stage::Waits if cancels => {
+                attempt.stage = Stage::Lost;
+                self.leave_admission(id);
+            }
             _ => {}
         }
     }
 
-    fn forget(&mut self, id: u32) {
+    pub(super) fn forget(&mut self, id: u32) {
         let attempt = &mut self.attempts[id];
         attempt.stage = Stage::Answered;
         let replica = attempt.replica;
@@ -466,6 +477,14 @@ impl World<'_> {
         let mut lost = Vec::new();
         if let Line::Comparison(queue) = &mut replica.line {
             queue.crash(&mut lost);
+        }
+        let turned_away = match &mut replica.line {
+            Line::Admission(admitting) => admitting.crash(),
+            _ => Vec::new(),
+        };
+        for (id, timer) in turned_away {
+            self.queue.cancel(timer);
+            self.answer_soon(id, Answer::NotSent);
         }
         for job in lost {
             if self.attempts[job.attempt].call.is_none() {

