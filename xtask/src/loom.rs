@@ -22,9 +22,9 @@ use anyhow::{Context, Result, ensure};
 use crate::{Verdict, command};
 
 /// Protocols whose compare-exchange `evenkeel_core::sync` can break.
-const MUTANTS: [&str; 11] = [
-    "breaker", "budget", "bulkhead", "ewma", "limiter", "outlier", "progress", "quantile", "rate",
-    "throttle", "window",
+const MUTANTS: [&str; 12] = [
+    "announce", "breaker", "budget", "ewma", "limiter", "outlier", "progress", "quantile", "rate",
+    "slots", "throttle", "window",
 ];
 
 /// How often loom may take the processor from a thread that could go on. Its own documentation

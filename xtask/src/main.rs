@@ -10,6 +10,7 @@
     reason = "a gate talks to the person who runs it"
 )]
 
+mod bench;
 mod codegen;
 mod command;
 mod doctor;
@@ -30,13 +31,14 @@ usage: cargo xtask <verb>
   tidy               who imports whom, length, words, left-overs (rules: architecture.toml)
   faults             every fault of docs/peer-faults.toml that is due has its test
   loom               the loom models of the core pass, and fail once their protocol is broken
+  bench [WORD...]    what calls cost beside the peers, as ratios: all races, or those with a word in their path
   vectors DIR        the reference vectors of a folder, against the core
   codegen [--check]  write the generated files; with --check, fail if one is out of date
   doctor-score DIR   how often the doctor is right on a folder of labelled captures
   nightly [STEP...]  the heavy gates of .ci/nightly.toml: all, or the named ones
   help               this text
 
-.ci/run runs README's test command and then every gate but nightly.
+.ci/run runs README's test command and then every gate but bench and nightly.
 ";
 
 /// What a gate found, as opposed to a gate that could not run (which is an error).
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["faults"] => faults::run(&root),
         ["loom"] => loom::run(&root),
+        ["bench", paths @ ..] => bench::run(&root, paths),
         ["vectors", folder] => vectors::run(&root, folder),
         ["codegen"] => codegen::run(&root, codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(&root, codegen::Mode::Check),

@@ -95,21 +95,14 @@ impl Picked {
 
     /// Reports how the attempt ended.
     pub fn finish(self, now: Instant, outcome: Outcome) {
-        let shared = &*self.balance.0;
         let took = now.since(self.began);
-        let took = match outcome {
-            Outcome::Success => took,
-            Outcome::Failure | Outcome::Overload => took.max(shared.config.penalty),
-            Outcome::Ignored => return,
-        };
-        shared.hosts[self.host].latency.record_peak(now, took);
+        self.balance.record(self.host, now, took, outcome);
     }
 }
 
 impl Drop for Picked {
     fn drop(&mut self) {
-        let host = &self.balance.0.hosts[self.host];
-        host.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.balance.leave(self.host);
     }
 }
 
@@ -143,6 +136,21 @@ impl Balance {
         dice: &mut Entropy,
         may: impl Fn(usize) -> bool,
     ) -> Option<Picked> {
+        let host = self.enter(now, dice, may)?;
+        Some(Picked {
+            balance: self.clone(),
+            host,
+            began: now,
+        })
+    }
+
+    /// The same without a handle: the caller [leaves](Balance::leave) the host.
+    pub(crate) fn enter(
+        &self,
+        now: Instant,
+        dice: &mut Entropy,
+        may: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         let one = self.draw(dice, &may, None)?;
         let host = match self.draw(dice, &may, Some(one)) {
             Some(other) if self.cost(other, now) < self.cost(one, now) => other,
@@ -151,11 +159,22 @@ impl Balance {
         // Another may be picking the same: in flight is counted after it was compared, and that is as good
         // as two choices need.
         self.0.hosts[host].in_flight.fetch_add(1, Ordering::Relaxed);
-        Some(Picked {
-            balance: self.clone(),
-            host,
-            began: now,
-        })
+        Some(host)
+    }
+
+    /// Ends a call to `host`.
+    pub(crate) fn leave(&self, host: usize) {
+        self.0.hosts[host].in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Learns how long a call to `host` took.
+    pub(crate) fn record(&self, host: usize, now: Instant, took: Duration, outcome: Outcome) {
+        let took = match outcome {
+            Outcome::Success => took,
+            Outcome::Failure | Outcome::Overload => took.max(self.0.config.penalty),
+            Outcome::Ignored => return,
+        };
+        self.0.hosts[host].latency.record_peak(now, took);
     }
 
     /// What is shown of each host, in order.

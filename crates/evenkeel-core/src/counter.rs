@@ -6,7 +6,7 @@
 use crate::outcome::Outcome;
 use crate::rejection::Reason;
 use crate::stop::StopReason;
-use crate::stripe::Striped;
+use crate::stripe::{Striped, Writers};
 use crate::sync::{AtomicU64, Ordering};
 
 /// One kind of event; its number is its place among the counts.
@@ -16,9 +16,10 @@ pub(crate) struct Event(usize);
 impl Event {
     pub(crate) const FIRST_ATTEMPT: Self = Self(0);
     pub(crate) const RETRY: Self = Self(1);
-    pub(crate) const DEADLINE_EXCEEDED: Self = Self(2);
+    pub(crate) const HEDGE: Self = Self(2);
+    pub(crate) const DEADLINE_EXCEEDED: Self = Self(3);
 
-    const OUTCOMES: usize = 3;
+    const OUTCOMES: usize = 4;
     const REJECTIONS: usize = Self::OUTCOMES + 4;
     const STOPS: usize = Self::REJECTIONS + Reason::ALL.len();
     const COUNT: usize = Self::STOPS + StopReason::KINDS;
@@ -47,8 +48,8 @@ impl Counts {
     }
 
     #[inline]
-    pub(crate) fn add(&self, event: Event) {
-        self.0[event.0].fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn add(&self, event: Event, writers: Writers) {
+        writers.add(&self.0[event.0], 1);
     }
 
     fn get(&self, event: Event) -> u64 {
@@ -64,6 +65,8 @@ pub struct Tally {
     pub first_attempts: u64,
     /// Attempts after a failure.
     pub retries: u64,
+    /// Attempts beside one that had not answered yet.
+    pub hedges: u64,
     /// Attempts that ended in success, failure, overload and ignored, in this order.
     pub outcomes: [u64; 4],
     /// Calls that ran into their deadline with an attempt under way.
@@ -84,6 +87,7 @@ impl Tally {
             outcomes,
             first_attempts: sum(Event::FIRST_ATTEMPT),
             retries: sum(Event::RETRY),
+            hedges: sum(Event::HEDGE),
             deadline_exceeded: sum(Event::DEADLINE_EXCEEDED),
             rejections: core::array::from_fn(|at| sum(Event(Event::REJECTIONS + at))),
             stops: core::array::from_fn(|at| sum(Event(Event::STOPS + at))),
@@ -99,6 +103,7 @@ impl Tally {
     /// Attempts under way.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        (self.first_attempts + self.retries).saturating_sub(self.outcomes.iter().sum())
+        (self.first_attempts + self.retries + self.hedges)
+            .saturating_sub(self.outcomes.iter().sum())
     }
 }

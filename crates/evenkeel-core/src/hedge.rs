@@ -98,8 +98,8 @@ pub struct Conditions {
     pub hedges: u32,
     /// Attempts to the dependency in flight, of all calls.
     pub in_flight: u64,
-    /// How many may be; none: nothing bounds them.
-    pub limit: Option<u64>,
+    /// More than [`Config::max_used`] of what may be in flight is.
+    pub is_busy: bool,
     /// The breaker of the host that the hedge would go to is closed, and the host is another one.
     pub host_is_well: bool,
 }
@@ -112,7 +112,7 @@ impl Conditions {
             idempotent: true,
             hedges: 0,
             in_flight: 0,
-            limit: None,
+            is_busy: false,
             host_is_well: true,
         }
     }
@@ -223,7 +223,6 @@ impl Hedges {
     /// [`Refusal`], with nothing taken. The call goes on with the attempts that it has.
     pub fn try_hedge(&self, now: Instant, call: Conditions) -> Result<Withdrawal, Refusal> {
         let config = &self.0.config;
-        let is_busy = |limit: u64| call.in_flight > config.max_used.of(limit);
         // Cheapest and most final first; the budget last, since asking it takes from it.
         if !call.idempotent {
             return Err(Refusal::NotIdempotent);
@@ -231,7 +230,7 @@ impl Hedges {
         if call.hedges >= config.max_hedges {
             return Err(Refusal::Exhausted);
         }
-        if call.limit.is_some_and(is_busy) {
+        if call.is_busy {
             return Err(Refusal::Busy);
         }
         if !call.host_is_well {
@@ -242,6 +241,18 @@ impl Hedges {
             .budget
             .try_withdraw(now, call.in_flight, Cost::Ordinary);
         granted.map_err(|_| Refusal::Budget)
+    }
+
+    /// How long attempts took of late; none while nothing is known.
+    #[must_use]
+    pub fn latency(&self, now: Instant) -> Option<Quantiles> {
+        self.0.latency.quantiles(now)
+    }
+
+    /// The rules as they were given.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
     }
 
     /// What the budget shows of itself.
@@ -339,8 +350,7 @@ mod tests {
             (Conditions { hedges: 1, ..clear }, Refusal::Exhausted),
             (
                 Conditions {
-                    in_flight: 81,
-                    limit: Some(100),
+                    is_busy: true,
                     ..clear
                 },
                 Refusal::Busy,
@@ -356,12 +366,7 @@ mod tests {
             assert_eq!(hedges.try_hedge(at(0), conditions).err(), Some(refusal));
         }
         assert_eq!(hedges.snapshot(at(0)), before);
-        let nearly = Conditions {
-            in_flight: 80,
-            limit: Some(100),
-            ..clear
-        };
-        assert!(hedges.try_hedge(at(0), nearly).is_ok());
+        assert!(hedges.try_hedge(at(0), clear).is_ok());
     }
 
     #[test]

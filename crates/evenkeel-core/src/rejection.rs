@@ -64,11 +64,13 @@ pub enum Reason {
     Throttled,
     /// As many attempts are in flight as the adaptive limit allows at present.
     LimiterFull,
+    /// It asks for more slots of a bulkhead at once than there are.
+    ExceedsLimit,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers in [`Reason::index`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BreakerOpen,
         Self::BulkheadFull,
         Self::QueueFull,
@@ -77,6 +79,7 @@ impl Reason {
         Self::RateLimited,
         Self::Throttled,
         Self::LimiterFull,
+        Self::ExceedsLimit,
     ];
 
     /// The reason's place in [`Reason::ALL`].
@@ -97,6 +100,7 @@ impl Reason {
             Self::RateLimited => "rate_limited",
             Self::Throttled => "throttled",
             Self::LimiterFull => "limiter_full",
+            Self::ExceedsLimit => "exceeds_limit",
         }
     }
 }
@@ -112,6 +116,7 @@ impl fmt::Display for Reason {
             Self::RateLimited => "rate exceeded",
             Self::Throttled => "throttled, since the dependency refuses calls",
             Self::LimiterFull => "adaptive limit reached",
+            Self::ExceedsLimit => "asks for more slots than there are",
         })
     }
 }

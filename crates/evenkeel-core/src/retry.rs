@@ -4,10 +4,10 @@
 //! which nothing sleeps, and by the dependency's [budget]. There is no unbounded form.
 
 use core::num::NonZeroU32;
-use core::time::Duration;
 
 use crate::backoff;
 use crate::budget;
+use crate::retry_after;
 
 /// When and how a failed attempt is repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +19,9 @@ pub struct Config {
     pub backoff: backoff::Config,
     /// The wait before a retry of an attempt that the dependency refused as too much.
     pub throttled: backoff::Config,
-    /// When the dependency asks for a longer wait than this, the call gives up and hands the wish to its
-    /// caller. Default 30 s.
-    pub max_retry_after: Duration,
+    /// How a wait that the dependency asks for is heeded. By default, the call gives up when it is longer
+    /// than 30 s and hands the wish to its caller.
+    pub retry_after: retry_after::Config,
     /// What bounds the retries of all calls together; none leaves them bounded per call alone, which
     /// `check` reports.
     pub budget: Option<budget::Config>,
@@ -44,7 +44,7 @@ impl Default for Config {
             max_attempts: NonZeroU32::MIN.saturating_add(2),
             backoff: backoff::Config::default(),
             throttled: backoff::Config::throttled(),
-            max_retry_after: Duration::from_secs(30),
+            retry_after: retry_after::Config::default(),
             budget: Some(budget::Config::default()),
         }
     }

@@ -137,6 +137,36 @@ pub fn parse(value: &str, now: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// No wait that is longer, 136 years, is told from this one: what adds to it must not overflow.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// The wait that a response asks for, from all its `Retry-After` fields and its `Date`. `now` is the caller's
+/// own clock, in seconds since 1970, for a response without a `Date` that can be read. Two fields contradict
+/// one another, even if they are equal, and ask for nothing.
+///
+/// ```
+/// use evenkeel_core::retry_after::of_response;
+/// use std::time::Duration;
+///
+/// let (date, hour_off) = ("Sun, 06 Nov 1994 08:49:37 GMT", 784_115_377);
+/// let wait = of_response(["Sun, 06 Nov 1994 08:50:37 GMT"], Some(date), hour_off);
+/// assert_eq!(wait, Some(Duration::from_secs(60)));
+/// assert_eq!(of_response(["3", "3"], None, 0), None);
+/// ```
+#[must_use]
+pub fn of_response<'v>(
+    retry_after: impl IntoIterator<Item = &'v str>,
+    date: Option<&str>,
+    now: u64,
+) -> Option<Duration> {
+    let mut fields = retry_after.into_iter();
+    let (Some(only), None) = (fields.next(), fields.next()) else {
+        return None;
+    };
+    let now = date.and_then(|date| parse_date(date, now)).unwrap_or(now);
+    parse(only, now).map(|wait| wait.min(LONGEST))
+}
+
 /// The wait that a header in whole milliseconds asks for. None: it asks for nothing.
 #[must_use]
 pub fn parse_millis(value: &str) -> Option<Duration> {

@@ -8,12 +8,12 @@
 #[cfg(evenkeel_loom)]
 pub(crate) use loom::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering, fence},
 };
 #[cfg(not(evenkeel_loom))]
 pub(crate) use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering, fence},
 };
 
 /// Whose word is exchanged; names the mutant that breaks it.
@@ -21,13 +21,13 @@ pub(crate) use std::sync::{
 pub(crate) enum Protocol {
     Breaker,
     Budget,
-    Bulkhead,
     Ewma,
     Limiter,
     Outlier,
     Progress,
     Quantile,
     Rate,
+    Slots,
     Throttle,
     Window,
 }
@@ -70,17 +70,42 @@ pub(crate) fn update(
     }
 }
 
+/// Between an announcement and a look at what others announced: of two who do both, one sees the other.
+///
+/// Its mutant is without. Where the announcement itself is a `SeqCst` exchange, and the look a `SeqCst` load,
+/// the fence is not needed; only loom does not know that, which is why it has one there too.
+#[inline]
+pub(crate) fn announced(by: Announcement) {
+    let needed = match by {
+        Announcement::Relaxed => true,
+        // Pairs with the fence of the other side.
+        Announcement::Ordered => cfg!(evenkeel_loom),
+    };
+    if needed && !cfg!(evenkeel_mutant = "announce") {
+        // SeqCst: pairs with the other side's announcement, by this same function.
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// How an announcement was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announcement {
+    Relaxed,
+    /// In the single order of all such stores and looks.
+    Ordered,
+}
+
 const fn is_mutant(protocol: Protocol) -> bool {
     match protocol {
         Protocol::Breaker => cfg!(evenkeel_mutant = "breaker"),
         Protocol::Budget => cfg!(evenkeel_mutant = "budget"),
-        Protocol::Bulkhead => cfg!(evenkeel_mutant = "bulkhead"),
         Protocol::Ewma => cfg!(evenkeel_mutant = "ewma"),
         Protocol::Limiter => cfg!(evenkeel_mutant = "limiter"),
         Protocol::Outlier => cfg!(evenkeel_mutant = "outlier"),
         Protocol::Progress => cfg!(evenkeel_mutant = "progress"),
         Protocol::Quantile => cfg!(evenkeel_mutant = "quantile"),
         Protocol::Rate => cfg!(evenkeel_mutant = "rate"),
+        Protocol::Slots => cfg!(evenkeel_mutant = "slots"),
         Protocol::Throttle => cfg!(evenkeel_mutant = "throttle"),
         Protocol::Window => cfg!(evenkeel_mutant = "window"),
     }

@@ -11,13 +11,15 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Arc;
 
-use evenkeel_core::breaker::{self, Breaker, State};
+use evenkeel_core::breaker::{self, Breaker, Mode, SlowRate, SlowerThan, State};
 use evenkeel_core::budget::{self, Budget, Cost};
 use evenkeel_core::bulkhead::{self, Bulkhead};
+use evenkeel_core::call::{CallHint, Step};
 use evenkeel_core::entropy::Entropy;
 use evenkeel_core::limiter::{self, Limiter};
 use evenkeel_core::outcome::{Class, Finished, Outcome};
 use evenkeel_core::outlier::{self, Outliers};
+use evenkeel_core::policy::{self, Policy};
 use evenkeel_core::progress::{self, Progress};
 use evenkeel_core::rate::{self, RateLimit};
 use evenkeel_core::ratio::Ratio;
@@ -145,6 +147,49 @@ fn loom_breaker_gets_the_place_of_a_dropped_probe_back() {
     });
 }
 
+#[test]
+fn loom_breaker_keeps_a_forced_circuit_open_whoever_races_it() {
+    model(|| {
+        let breaker = breaker(1, 1);
+        let permit = acquire(&breaker, 0).unwrap();
+        let shared = breaker.clone();
+        let failure = thread::spawn(move || permit.finish(at(0), Outcome::Failure));
+        let forced = breaker.set_mode(Mode::ForcedOpen, at(0));
+        let opened = failure.join().unwrap();
+        // Whoever was first changed the state, and only they say so; the mode is the person's.
+        assert!(forced.is_some() != opened.is_some());
+        assert_eq!(breaker.mode(), Mode::ForcedOpen);
+        assert!(acquire(&shared, 60_000).is_none());
+    });
+}
+
+#[test]
+fn loom_breaker_counts_every_attempt_that_is_slow_while_it_runs() {
+    model(|| {
+        let mut config = breaker::Config::classic();
+        config.slow = Some(SlowRate::new(SlowerThan::Fixed(Duration::from_millis(1))));
+        config.consecutive = None;
+        let policy_config = {
+            let mut policy = policy::Config::new(Duration::from_secs(60));
+            policy.breaker = Some(config);
+            policy
+        };
+        let policy = Policy::new(policy_config, "loom", 1);
+        let shared = policy.clone();
+        let calls = together(2, move |number| {
+            let mut call = shared.begin(at(0), CallHint::new(number));
+            let permit = call.poll(at(0));
+            let waits = call.poll(at(1));
+            assert!(matches!(waits, Step::WaitUntil(_)));
+            (call, permit)
+        });
+        let running = || policy.snapshot(at(1)).breaker.unwrap().running_slow;
+        assert_eq!(running(), 2);
+        drop(calls);
+        assert_eq!(running(), 0);
+    });
+}
+
 fn budget(tokens: u32) -> Budget {
     let mut config = budget::Config::default();
     config.ratio = Ratio::ONE;
@@ -225,7 +270,7 @@ fn bulkhead(limit: u32, queue: u32) -> Bulkhead {
 }
 
 #[test]
-fn loom_bulkhead_never_admits_more_than_its_slots() {
+fn loom_slots_never_admits_more_than_its_slots() {
     model(|| {
         let bulkhead = bulkhead(1, 0);
         let shared = bulkhead.clone();
@@ -237,7 +282,7 @@ fn loom_bulkhead_never_admits_more_than_its_slots() {
 }
 
 #[test]
-fn loom_bulkhead_loses_no_slot() {
+fn loom_slots_loses_no_slot() {
     model(|| {
         let bulkhead = bulkhead(2, 0);
         let shared = bulkhead.clone();
@@ -247,7 +292,7 @@ fn loom_bulkhead_loses_no_slot() {
 }
 
 #[test]
-fn loom_bulkhead_serves_whoever_waits() {
+fn loom_slots_serves_whoever_waits() {
     model(|| {
         let bulkhead = bulkhead(1, 1);
         let permit = bulkhead.try_acquire().unwrap();
@@ -262,7 +307,7 @@ fn loom_bulkhead_serves_whoever_waits() {
 }
 
 #[test]
-fn loom_bulkhead_keeps_the_slot_of_a_waiter_who_leaves() {
+fn loom_slots_keeps_the_slot_of_a_waiter_who_leaves() {
     model(|| {
         let bulkhead = bulkhead(1, 1);
         let permit = bulkhead.try_acquire().unwrap();
@@ -273,6 +318,131 @@ fn loom_bulkhead_keeps_the_slot_of_a_waiter_who_leaves() {
         let after = bulkhead.snapshot(at(0));
         assert_eq!((after.in_use, after.waiting), (0, 0));
         assert!(bulkhead.try_acquire().is_ok());
+    });
+}
+
+/// With two stripes, of which each may keep one freed slot.
+fn striped(limit: u32, queue: u32) -> Bulkhead {
+    let mut config = bulkhead::Config::new(NonZeroU32::new(limit).unwrap());
+    config.queue = queue;
+    Bulkhead::striped(config, 2)
+}
+
+const STRIPES: [Stripe; 2] = [Stripe(0), Stripe(1)];
+
+#[test]
+fn loom_slots_are_never_granted_twice() {
+    model(|| {
+        let bulkhead = Arc::new(striped(1, 0));
+        // Leaves the only slot on the first stripe.
+        drop(bulkhead.try_acquire_on(STRIPES[0]));
+        let other = Arc::clone(&bulkhead);
+        let thread = thread::spawn(move || other.try_acquire_on(STRIPES[1]).ok());
+        let here = bulkhead.try_acquire_on(STRIPES[0]).ok();
+        let there = thread.join().unwrap();
+        assert!(
+            here.is_some() != there.is_some(),
+            "one of the two, and not none"
+        );
+        drop((here, there));
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+    });
+}
+
+#[test]
+fn loom_slots_are_not_lost_between_stripes() {
+    model(|| {
+        let bulkhead = Arc::new(striped(2, 0));
+        let other = Arc::clone(&bulkhead);
+        let thread = thread::spawn(move || {
+            drop(other.try_acquire_on(STRIPES[1]).unwrap());
+            drop(other.try_acquire_on(STRIPES[1]).unwrap());
+        });
+        drop(bulkhead.try_acquire_on(STRIPES[0]).unwrap());
+        thread.join().unwrap();
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+        let all = STRIPES.map(|stripe| bulkhead.try_acquire_on(stripe).is_ok());
+        assert_eq!(all, [true, true]);
+    });
+}
+
+#[test]
+fn loom_announce_a_waiter_before_it_looks_and_a_freed_slot_before_whoever_freed_it_does() {
+    model(|| {
+        let bulkhead = Arc::new(striped(1, 1));
+        let held = bulkhead.try_acquire_on(STRIPES[0]).unwrap();
+        let thread = thread::spawn(move || drop(held));
+        let mut ticket = bulkhead.enqueue(at(0)).unwrap();
+        let at_once = ticket.try_fetch();
+        thread.join().unwrap();
+        // Whoever freed it has looked by now: it was handed over, or seen.
+        assert!(at_once.is_some() || ticket.try_fetch().is_some());
+    });
+}
+
+#[test]
+fn loom_slots_of_a_lowered_limit_are_not_granted() {
+    model(|| {
+        let bulkhead = Arc::new(striped(2, 0));
+        let held = bulkhead.try_acquire_on(STRIPES[0]).unwrap();
+        let other = Arc::clone(&bulkhead);
+        let thread = thread::spawn(move || other.resize(NonZeroU32::MIN));
+        drop(held);
+        thread.join().unwrap();
+        let one = bulkhead.try_acquire_on(STRIPES[1]).unwrap();
+        assert!(bulkhead.try_acquire_on(STRIPES[0]).is_err());
+        drop(one);
+    });
+}
+
+#[test]
+fn loom_slots_serves_a_heavy_waiter_when_the_last_of_its_slots_is_free() {
+    model(|| {
+        let two = NonZeroU32::new(2).unwrap();
+        let bulkhead = bulkhead(2, 2);
+        let (one, other) = (bulkhead.try_acquire(), bulkhead.try_acquire());
+        let mut heavy = bulkhead.enqueue_many(two, at(0)).unwrap();
+        let frees = thread::spawn(move || drop(one));
+        drop(other);
+        frees.join().unwrap();
+        assert_eq!(heavy.try_fetch().map(|permit| permit.weight()), Some(2));
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+    });
+}
+
+#[test]
+fn loom_slots_loses_no_waiter_to_a_resize() {
+    model(|| {
+        let bulkhead = bulkhead(1, 1);
+        let permit = bulkhead.try_acquire().unwrap();
+        let (waits, grows) = (bulkhead.clone(), bulkhead.clone());
+        let waiter = thread::spawn(move || waits.enqueue(at(0)).unwrap());
+        let resize = thread::spawn(move || grows.resize(NonZeroU32::new(2).unwrap()));
+        let mut ticket = waiter.join().unwrap();
+        resize.join().unwrap();
+        // Grown before or after the waiter queued: either way there is room for it now.
+        assert!(ticket.try_fetch().is_some());
+        drop(permit);
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
+    });
+}
+
+#[test]
+fn loom_slots_hands_over_within_what_a_shrinking_left() {
+    model(|| {
+        let bulkhead = bulkhead(2, 1);
+        let (one, other) = (bulkhead.try_acquire(), bulkhead.try_acquire());
+        let mut ticket = bulkhead.enqueue(at(0)).unwrap();
+        let shrinks = bulkhead.clone();
+        let resize = thread::spawn(move || shrinks.resize(NonZeroU32::MIN));
+        drop(one);
+        resize.join().unwrap();
+        // Handed over before it shrank, both are in use; after, the waiter waits for the other.
+        let shown = bulkhead.snapshot(at(0));
+        assert_eq!(shown.in_use + shown.waiting, 2);
+        drop(other);
+        assert!(ticket.try_fetch().is_some());
+        assert_eq!(bulkhead.snapshot(at(0)).in_use, 0);
     });
 }
 

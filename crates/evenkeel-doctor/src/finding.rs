@@ -10,6 +10,7 @@ use crate::stack::Frame;
 
 /// The shapes a service fails in without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Actors keep undoing each other: processors busy, nothing finished.

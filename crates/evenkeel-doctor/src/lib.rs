@@ -26,6 +26,7 @@ pub mod procfs;
 pub mod profile;
 pub mod prometheus;
 pub mod render;
+pub mod scaling;
 pub mod schedtrace;
 mod score;
 pub mod source;

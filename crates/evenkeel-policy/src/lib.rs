@@ -39,6 +39,7 @@
 //! the order in which a text passes through them.
 
 mod decode;
+pub mod document;
 pub mod explain;
 mod finding;
 mod load;

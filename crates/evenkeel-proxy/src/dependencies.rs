@@ -4,7 +4,7 @@
 //! no series: a bulkhead of zero would look like one that is full.
 
 use evenkeel::Dependency;
-use evenkeel::core::breaker::State;
+use evenkeel::core::breaker::{Mode, Snapshot as Breaker, State};
 use evenkeel::core::bulkhead::Snapshot as Bulkhead;
 use evenkeel::core::policy::Snapshot;
 use evenkeel::core::rejection::Reason;
@@ -12,6 +12,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use std::fmt;
+use std::time::Duration;
 
 /// The dependencies of one proxy, each once.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ struct Family {
     read: fn(&Snapshot) -> Vec<(&'static str, u64)>,
 }
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 15] = [
     Family {
         name: "retry_attempts",
         help: "Attempts by whether they were the first, a retry or a hedge",
@@ -81,6 +82,42 @@ const FAMILIES: [Family; 10] = [
         },
     },
     Family {
+        name: "evenkeel_breaker_mode",
+        help: "Who decides about the breaker",
+        kind: MetricType::Gauge,
+        label: "mode",
+        unit: 1,
+        read: |seen| match &seen.breaker {
+            Some(breaker) => Mode::ALL
+                .iter()
+                .map(|mode| (mode.as_str(), u64::from(*mode == breaker.mode)))
+                .collect(),
+            None => Vec::new(),
+        },
+    },
+    Family {
+        name: "evenkeel_breaker_unenforced",
+        help: "Attempts that the breaker would have refused, had it not been observed only",
+        kind: MetricType::Counter,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            let unenforced = |breaker: &Breaker| ("", breaker.unenforced);
+            seen.breaker.iter().map(unenforced).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_breaker_running_slow",
+        help: "Attempts that still run and that the breaker calls slow",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            let running = |breaker: &Breaker| ("", u64::from(breaker.running_slow));
+            seen.breaker.iter().map(running).collect()
+        },
+    },
+    Family {
         name: "bulkhead_active_calls",
         help: "Slots in use",
         kind: MetricType::Gauge,
@@ -115,6 +152,28 @@ const FAMILIES: [Family; 10] = [
         read: |seen| {
             let waiting = |bulkhead: &Bulkhead| ("", u64::from(bulkhead.waiting));
             seen.bulkhead.iter().map(waiting).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_bulkhead_oldest_wait_seconds",
+        help: "How long the first in line for a slot has waited",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            let age = |bulkhead: &Bulkhead| ("", millis(bulkhead.oldest_wait));
+            seen.bulkhead.iter().map(age).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_bulkhead_oldest_permit_seconds",
+        help: "How long the oldest slot in use has been held: one that only grows is a leak",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            let age = |bulkhead: &Bulkhead| ("", millis(bulkhead.oldest_permit));
+            seen.bulkhead.iter().map(age).collect()
         },
     },
     Family {
@@ -168,6 +227,11 @@ const FAMILIES: [Family; 10] = [
         read: |seen| vec![("", seen.tally.in_flight())],
     },
 ];
+
+fn millis(age: Option<Duration>) -> u64 {
+    let millis = age.unwrap_or_default().as_millis();
+    u64::try_from(millis).unwrap_or(u64::MAX)
+}
 
 impl Collector for Dependencies {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {

@@ -5,8 +5,9 @@
 //! definition allows it, or if the request carries an `Idempotency-Key`, which is its author's
 //! word that the upstream knows how to tell the second from the first.
 
+use evenkeel::core::retry_after;
 use http::Method;
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::time::{Duration, SystemTime};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -32,34 +33,22 @@ fn has_idempotency_key(headers: &HeaderMap) -> bool {
     })
 }
 
-/// How long `Retry-After` asks to wait: seconds, or a date, which is measured against the
-/// answer's own `Date` where there is one, because the two clocks need not agree. A date in the
-/// past is zero; what does not parse is ignored.
+/// How long `Retry-After` asks to wait, by the core's one rule. A field that is no text counts as one that
+/// says nothing.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let mut values = headers.get_all(header::RETRY_AFTER).iter();
-    let text = values.next()?.to_str().ok()?.trim();
-    if values.next().is_some() || text.is_empty() {
-        return None;
-    }
-    if text.bytes().all(|b| b.is_ascii_digit()) {
-        // Too long for a number is too long for any policy as well.
-        return Some(Duration::from_secs(
-            text.parse().unwrap_or(u64::from(u32::MAX)),
-        ));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    let now = headers
-        .get(header::DATE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| httpdate::parse_http_date(text).ok())
-        .unwrap_or_else(SystemTime::now);
-    Some(at.duration_since(now).unwrap_or(Duration::ZERO))
+    let mut fields = headers.get_all(header::RETRY_AFTER).iter().peekable();
+    fields.peek()?;
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let fields: Vec<String> = fields.map(text).collect();
+    let date = headers.get(header::DATE).map(text);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_secs());
+    retry_after::of_response(fields.iter().map(String::as_str), date.as_deref(), now)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
@@ -67,7 +56,7 @@ mod tests {
             .map(|(name, value)| {
                 (
                     HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
+                    HeaderValue::from_bytes(value.as_bytes()).unwrap(),
                 )
             })
             .collect()
@@ -106,6 +95,7 @@ mod tests {
             ("Sun Nov  6 08:50:37 1994", Some(60)),
             ("Sun, 06 Nov 1994 08:48:37 GMT", Some(0)),
             ("-1", None),
+            ("\u{e9}", None),
             ("soon", None),
             ("1.5", None),
             ("", None),

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use evenkeel_core::call::AttemptPermit;
+use evenkeel_core::call::{AttemptId, AttemptPermit, Kind};
 use evenkeel_core::deadline;
+use evenkeel_core::endpoint::EndpointId;
 use evenkeel_core::outcome::Outcome;
+use evenkeel_core::time::Instant;
 
 use crate::dependency::{Dependency, Inner};
 use crate::telemetry;
@@ -12,15 +14,39 @@ use crate::telemetry;
 /// What an operation is told about the attempt it makes.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
-    pub(crate) number: u32,
-    pub(crate) remaining: Duration,
+    number: u32,
+    kind: Kind,
+    endpoint: EndpointId,
+    remaining: Duration,
 }
 
 impl Attempt {
+    pub(crate) fn new(permit: &AttemptPermit, now: Instant) -> Self {
+        Self {
+            number: permit.id().number(),
+            kind: permit.kind(),
+            endpoint: permit.endpoint(),
+            remaining: permit.due().since(now),
+        }
+    }
+
     /// Which attempt of its call this is: 1 is the first.
     #[must_use]
     pub const fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Why it is made: as the call's first, after a failure, or beside an attempt that has not answered yet.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where it is to go, of a dependency with several endpoints: a place in its list of them. Otherwise
+    /// [`EndpointId::ONLY`].
+    #[must_use]
+    pub const fn endpoint(&self) -> EndpointId {
+        self.endpoint
     }
 
     /// How long the attempt may take: until its timeout or the call's deadline, counted from its start.
@@ -80,6 +106,16 @@ impl<I: AsRef<Inner>> Guard<I> {
             inner,
             permit: Some(permit),
             running: false,
+        }
+    }
+
+    pub(crate) fn id(&self) -> Option<AttemptId> {
+        self.permit.as_ref().map(AttemptPermit::id)
+    }
+
+    pub(crate) const fn share(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            permit.share();
         }
     }
 

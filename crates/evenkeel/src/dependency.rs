@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use evenkeel_core::breaker::Mode;
 use evenkeel_core::call::CallHint;
 use evenkeel_core::outcome::{Class, Finished};
 use evenkeel_core::policy::{Config, Policy, Snapshot};
@@ -14,6 +15,7 @@ use crate::drive::{Drive, Ended, How, Plan};
 use crate::error::{CallError, Report};
 use crate::fallback::WithFallback;
 use crate::local;
+use crate::telemetry;
 
 /// One named thing that a service calls. Cheap to clone; clones share their bounds.
 ///
@@ -40,11 +42,13 @@ pub struct Dependency(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) service: Arc<str>,
     pub(crate) name: Arc<str>,
+    /// Which kind of call this is the handle for; empty: of those that name none.
+    pub(crate) operation: Arc<str>,
     pub(crate) policy: Policy,
     pub(crate) clock: Clock,
     /// Mixed into every call's seed: services with equal settings do not draw alike.
     identity: u64,
-    pub(crate) degraded: AtomicU64,
+    pub(crate) degraded: Arc<AtomicU64>,
 }
 
 impl AsRef<Self> for Inner {
@@ -111,7 +115,37 @@ impl Dependency {
             service: service.into(),
             name: name.into(),
             clock,
-            degraded: AtomicU64::new(0),
+            operation: "".into(),
+            degraded: Arc::default(),
+        }))
+    }
+
+    /// The handle for one kind of call to this dependency. It shares all bounds, and has progress and
+    /// latency of its own, and with them the wait before a hedge. Ask once, when the service starts, and
+    /// keep it: names are for code, not for data.
+    ///
+    /// ```
+    /// # use evenkeel::{Dependency, core::policy::Config};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let search = Dependency::new("shop", "search", Config::new(Duration::from_secs(1)));
+    /// let suggest = search.operation("suggest");
+    /// suggest.call(|_| async { Ok::<_, std::io::Error>("shoes") }).await.unwrap();
+    /// assert_eq!(search.snapshot().operations[1].progress.succeeded, 1);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn operation(&self, name: &str) -> Self {
+        let inner = &*self.0;
+        Self(Arc::new(Inner {
+            service: Arc::clone(&inner.service),
+            name: Arc::clone(&inner.name),
+            operation: name.into(),
+            policy: inner.policy.operation(name),
+            clock: inner.clock.clone(),
+            identity: inner.identity,
+            degraded: Arc::clone(&inner.degraded),
         }))
     }
 
@@ -119,6 +153,13 @@ impl Dependency {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Sets who decides about the circuit, until it is set again: to keep every call away during a repair,
+    /// or to watch a configuration without its refusals. Without a breaker it does nothing.
+    pub fn set_breaker_mode(&self, mode: Mode) {
+        let now = self.0.clock.now();
+        telemetry::transition(&self.0, self.0.policy.set_breaker_mode(mode, now));
     }
 
     /// The name of the service that calls it.

@@ -1,13 +1,16 @@
 //! The driver: does what the call machine says, with tokio.
 //!
-//! One future for one call. It owns the machine, the attempt in flight, and at most one timer; the first
+//! One future for one call. It owns the machine, the attempts in flight, and at most one timer; the first
 //! attempt lives inside it, so that a call that succeeds at once allocates nothing and registers nothing.
+//! Only a hedge, which joins an attempt that is still in flight, has a place of its own on the heap.
 //! The clock is read when the call begins and when an attempt ends; beyond that only while something is
 //! pending.
 //!
-//! **Dropped** at any point, it drops the attempt first and then reports it, with the time it took: a
+//! **Dropped** at any point, it drops each attempt first and then reports it, with the time it took: a
 //! caller who hangs up on a hung dependency still tells the breaker. **A panic** in the attempt's code
 //! reports a failure on its way out.
+
+mod attempts;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -20,9 +23,11 @@ use evenkeel_core::time::Instant;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
+use attempts::{Attempts, Polled};
+
 use crate::attempt::{Attempt, Guard};
 use crate::dependency::Inner;
-use crate::telemetry;
+use crate::{local, telemetry};
 
 /// What is settled about a call before it is polled.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +77,7 @@ pin_project! {
         // The last failed attempt's result, in case there is no other attempt.
         last: Option<Fut::Output>,
         #[pin]
-        attempt: Option<Running<'a, Fut>>,
+        attempts: Attempts<'a, Fut>,
         #[pin]
         timer: Option<Sleep>,
         // Whether the machine has nothing to say before the timer fires or the attempt ends.
@@ -82,19 +87,14 @@ pin_project! {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a call lives in its future: a box would be an allocation for each"
+)]
 enum Live {
     Unborn,
     Call(Call),
     Over,
-}
-
-pin_project! {
-    struct Running<'a, Fut> {
-        // Before the guard: the attempt is over when its future is dropped, and reported then.
-        #[pin]
-        future: Fut,
-        guard: Guard<&'a Inner>,
-    }
 }
 
 impl<'a, F, Fut, C> Drive<'a, F, Fut, C>
@@ -112,7 +112,7 @@ where
             live: Live::Unborn,
             began: Instant::ZERO,
             last: None,
-            attempt: None,
+            attempts: Attempts::new(),
             timer: None,
             asleep: false,
             queued: false,
@@ -137,6 +137,8 @@ where
             let began = *now.insert(inner.clock.now());
             let mut hint = this.plan.hint;
             hint.deadline = this.plan.within.map(|within| began + within);
+            // Until the call waits, it is on this thread.
+            hint.stripe = local::own_stripe();
             *this.began = began;
             *this.live = Live::Call(inner.policy.begin(began, hint));
         }
@@ -145,28 +147,33 @@ where
             let Live::Call(call) = this.live else {
                 return Poll::Pending;
             };
-            let running = this.attempt.as_mut().as_pin_mut();
-            match running.map(|running| running.poll(cx, this.classify)) {
-                Some(Poll::Ready((result, finished))) => {
+            match this.attempts.as_mut().poll(cx, this.classify) {
+                Polled::Ended(id, result, finished) => {
                     let ended = *now.insert(inner.clock.now());
-                    let permit = take_permit(this.attempt.as_mut());
-                    this.attempt.set(None);
+                    let permit = this.attempts.as_mut().end(id);
                     *this.asleep = false;
                     let goes_on = this.plan.stays_open;
                     let (next, open) = report(inner, call, permit, ended, finished, goes_on);
                     match next {
                         Next::Wait => *this.last = Some(result),
-                        Next::Done => break (How::Answered(result), open, ended),
+                        Next::Done => {
+                            // Their answers are not needed any more: dropped, they stop.
+                            while let Some(other) = this.attempts.any() {
+                                let permit = this.attempts.as_mut().end(other);
+                                abandoned(inner, call, permit, ended);
+                            }
+                            break (How::Answered(result), open, ended);
+                        }
                         Next::Failed(reason) => {
                             break (How::Failed(Some(result), reason), open, ended);
                         }
                     }
                 }
-                Some(Poll::Pending) if *this.asleep => {
+                Polled::Pending if *this.asleep => {
                     ready!(fire(this.timer.as_mut(), cx));
                     *this.asleep = false;
                 }
-                Some(Poll::Pending) | None => {}
+                Polled::Pending | Polled::Idle => {}
             }
             if *this.queued {
                 call.wake_by(cx.waker());
@@ -179,24 +186,27 @@ where
                 Step::Attempt(permit) => {
                     // Superseded: what it holds, a connection perhaps, is free again.
                     *this.last = None;
-                    let (number, remaining) = (permit.id().number(), permit.due().since(at));
+                    let attempt = Attempt::new(&permit, at);
+                    let span = telemetry::attempt(inner, attempt);
                     let mut guard = Guard::new(inner, permit);
                     guard.running = true;
-                    let future = (this.operation)(Attempt { number, remaining });
+                    let future = span.in_scope(|| (this.operation)(attempt));
                     guard.running = false;
-                    this.attempt.set(Some(Running { future, guard }));
+                    this.attempts.as_mut().begin(future, guard, span);
+                    // A timer that was set for the others may be too late for this one.
+                    *this.asleep = false;
                     continue;
                 }
                 // Once more, with the waker in its place: its turn may have come in between.
                 Step::AwaitSlot { .. } if !was_queued => continue,
                 Step::AwaitSlot { until } | Step::WaitUntil(until) => until,
-                Step::Abandon(_) => {
-                    let permit = take_permit(this.attempt.as_mut());
-                    // The future first: its slot is free when it is really gone.
-                    this.attempt.set(None);
-                    let timed_out = Finished::timed_out();
-                    match report(inner, call, permit, at, timed_out, false).0 {
-                        Next::Failed(reason) => break (How::Failed(None, reason), None, at),
+                Step::Abandon(id) => {
+                    let permit = this.attempts.as_mut().end(id);
+                    match abandoned(inner, call, permit, at) {
+                        // Of a round, another one may have ended with a result.
+                        Next::Failed(reason) => {
+                            break (How::Failed(this.last.take(), reason), None, at);
+                        }
                         Next::Wait | Next::Done => continue,
                     }
                 }
@@ -205,10 +215,13 @@ where
                     break (How::Failed(this.last.take(), reason), None, at);
                 }
                 Step::TimedOut => {
-                    this.attempt.set(None);
+                    this.attempts.as_mut().clear();
                     break (How::DeadlineExceeded, None, at);
                 }
             };
+            // Wherever it goes on.
+            call.share();
+            this.attempts.as_mut().share();
             sleep_until(this.timer.as_mut(), inner.clock.timer(until));
             *this.asleep = true;
             ready!(fire(this.timer.as_mut(), cx));
@@ -224,37 +237,16 @@ where
             history.hurried = call.deadline_is_brought();
         }
         *this.live = Live::Over;
+        let permit = permit.map(|mut permit| {
+            permit.share();
+            permit
+        });
         Poll::Ready(Ended {
             how,
             permit,
             history,
         })
     }
-}
-
-impl<Fut: Future> Running<'_, Fut> {
-    /// Polls the attempt, and judges its result if there is one.
-    fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        classify: &impl Fn(&Fut::Output) -> Finished,
-    ) -> Poll<(Fut::Output, Finished)> {
-        let this = self.project();
-        this.guard.running = true;
-        let polled = this.future.poll(cx).map(|result| {
-            let finished = classify(&result);
-            (result, finished)
-        });
-        // Not reached by a panic: the guard then knows whose fault it is.
-        this.guard.running = false;
-        polled
-    }
-}
-
-fn take_permit<Fut>(attempt: Pin<&mut Option<Running<'_, Fut>>>) -> Option<AttemptPermit> {
-    attempt
-        .as_pin_mut()
-        .and_then(|running| running.project().guard.take())
 }
 
 /// Tells the machine how an attempt ended; answers its permit if it `goes_on` all the same.
@@ -271,14 +263,24 @@ fn report(
         return (Next::Done, None);
     };
     let next = if goes_on && finished.class.is_none() {
-        call.on_accepted(&mut permit, at);
-        Next::Done
+        call.on_answered(&mut permit, at)
     } else {
         call.on_judged(&mut permit, at, finished)
     };
     telemetry::transition(inner, call.take_transition());
     // One that is tried again is over: its slot is free for its successor.
     (next, (goes_on && next != Next::Wait).then_some(permit))
+}
+
+/// Tells the machine of an attempt that was dropped because it said so.
+#[cold]
+fn abandoned(inner: &Inner, call: &mut Call, permit: Option<AttemptPermit>, at: Instant) -> Next {
+    let Some(permit) = permit else {
+        return Next::Wait;
+    };
+    let next = call.on_abandoned(permit, at);
+    telemetry::transition(inner, call.take_transition());
+    next
 }
 
 /// Sets the timer, which is registered once and moved only if it must fire at another time.

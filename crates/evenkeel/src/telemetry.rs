@@ -1,7 +1,10 @@
-//! What is worth a line in a log: a circuit that changes its state.
+//! What is worth a line in a log, and what is worth a span: a circuit that changes its state, and an
+//! attempt.
 
 use evenkeel_core::breaker::Transition;
+use tracing::Span;
 
+use crate::attempt::Attempt;
 use crate::dependency::Inner;
 
 /// One structured event per change of state, written by the call that made it.
@@ -18,4 +21,20 @@ pub(crate) fn transition(inner: &Inner, transition: Option<Transition>) {
             to.as_str(),
         );
     }
+}
+
+/// The span of one attempt, in which its code runs. Off unless somebody listens to
+/// `evenkeel::attempt` at `debug`.
+#[inline]
+pub(crate) fn attempt(inner: &Inner, attempt: Attempt) -> Span {
+    tracing::debug_span!(
+        target: "evenkeel::attempt",
+        "attempt",
+        service = %inner.service,
+        dependency = %inner.name,
+        operation = %inner.operation,
+        number = attempt.number(),
+        kind = attempt.kind().as_str(),
+        endpoint = attempt.endpoint().index(),
+    )
 }

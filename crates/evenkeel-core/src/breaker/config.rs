@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::Mode;
 use crate::ratio::Ratio;
 
 /// The most probes that may be under way at once: as many as there are lease slots.
@@ -14,6 +15,8 @@ pub struct Config {
     /// Opens by the share of failures in a window; none: does not. Default: half of at least 20 calls in
     /// 10 s.
     pub rate: Option<FailureRate>,
+    /// Opens by the share of slow calls in the same window; none: does not. Default: four in five.
+    pub slow: Option<SlowRate>,
     /// Opens after this many failures in a row, whatever the rate: the rule that sees a dead dependency
     /// behind low traffic. None: does not. Default 8.
     pub consecutive: Option<u32>,
@@ -24,6 +27,9 @@ pub struct Config {
     /// After closing, admits a share of the calls that grows from a tenth to all over this time, so that
     /// the returning crowd does not knock the dependency over. Zero: admits all at once. Default 2 s.
     pub ramp: Duration,
+    /// Who decides about the circuit at first; it can be changed while it runs. Default
+    /// [`Mode::Automatic`].
+    pub mode: Mode,
 }
 
 impl Config {
@@ -32,6 +38,7 @@ impl Config {
     pub fn classic() -> Self {
         Self {
             rate: None,
+            slow: None,
             consecutive: Some(5),
             open: OpenInterval {
                 initial: Duration::from_secs(30),
@@ -46,7 +53,14 @@ impl Config {
                 lease: Duration::from_secs(10),
             },
             ramp: Duration::ZERO,
+            mode: Mode::Automatic,
         }
+    }
+
+    /// What the shares are shares of: the rate's own window, or the default one where only slow calls
+    /// are counted.
+    pub(super) fn window(&self) -> FailureRate {
+        self.rate.clone().unwrap_or_default()
     }
 }
 
@@ -54,10 +68,12 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             rate: Some(FailureRate::default()),
+            slow: Some(SlowRate::default()),
             consecutive: Some(8),
             open: OpenInterval::default(),
             probes: Probes::default(),
             ramp: Duration::from_secs(2),
+            mode: Mode::Automatic,
         }
     }
 }
@@ -85,6 +101,58 @@ impl Default for FailureRate {
             min_observed: Duration::from_secs(2),
         }
     }
+}
+
+/// Opening by the share of slow calls, among the calls that [`FailureRate`] looks back on and the attempts
+/// that are slow already and still run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlowRate {
+    /// Opens when at least this share of the window's calls was slow. Default 0.8: few services are better
+    /// off without the four in five that they still get.
+    pub threshold: Ratio,
+    /// Which calls are slow.
+    pub than: SlowerThan,
+}
+
+impl SlowRate {
+    /// Calls that take `than` or longer are slow; everything else as [`SlowRate::default`] has it.
+    #[must_use]
+    pub fn new(than: SlowerThan) -> Self {
+        Self {
+            than,
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for SlowRate {
+    fn default() -> Self {
+        Self {
+            threshold: Ratio::from_permille(800),
+            than: SlowerThan::Usual {
+                factor: Ratio::from_permille(3000),
+                at_least: Duration::from_secs(1),
+            },
+        }
+    }
+}
+
+/// From how long on a call is slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlowerThan {
+    /// From this on. Choose less than the attempt's timeout: what reaches that has failed anyway.
+    Fixed(Duration),
+    /// From `factor` times the usual duration on, which is the median of the successes. Until enough calls
+    /// were seen to know it, no call is slow. A usual duration that grows is believed slowly, a sixteenth
+    /// per slice of the window: an incident must not pass for the new normal while it is young.
+    Usual {
+        /// How many times the median; below one is taken as one. Default 3.
+        factor: Ratio,
+        /// But calls shorter than this are never slow. Default 1 s.
+        at_least: Duration,
+    },
 }
 
 /// How long a circuit stays open: `initial`, doubled each time it re-opens, spread by `jitter`, at most

@@ -6,7 +6,7 @@ use super::word::{Generation, Kind, ProbeTally, Word};
 use super::{Admission, Breaker, Cause, MAX_PROBES, Transition, refused};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
-use crate::sync::{Ordering, Protocol, exchange};
+use crate::sync::{Protocol, exchange};
 use crate::time::Instant;
 
 /// When to come back while all probes are under way: nobody knows how long they take.
@@ -15,7 +15,7 @@ const PROBES_BUSY: Duration = Duration::from_millis(100);
 impl Breaker {
     /// Counts one more probe under way, if one may be; none when the state changed meanwhile.
     pub(super) fn admit_probe(&self, word: Word, now: Instant) -> Option<Result<Word, Rejection>> {
-        let limits = &self.0.config.probes;
+        let limits = &self.config.probes;
         let probes = word.probes();
         let spacing_left = limits
             .spacing
@@ -31,7 +31,7 @@ impl Breaker {
             ..probes
         };
         let counted = word.with_probes(more).probed_at(now);
-        exchange(Protocol::Breaker, &self.0.word, word.0, counted.0).ok()?;
+        exchange(Protocol::Breaker, &self.state.word, word.0, counted.0).ok()?;
         Some(Ok(counted))
     }
 
@@ -40,7 +40,7 @@ impl Breaker {
         // An attempt that has a timeout reports by then, dead or alive: revoking it earlier would take a slow
         // answer for none, and a dependency that is always slow could never come back.
         let lease = if attempt_timeout == u64::MAX {
-            self.0.config.probes.lease
+            self.config.probes.lease
         } else {
             Duration::from_nanos(attempt_timeout)
         };
@@ -49,8 +49,30 @@ impl Breaker {
         let generation = word.generation();
         Admission {
             generation,
-            lease: self.0.leases.take(generation, expiry),
+            lease: self.state.leases.take(generation, expiry),
         }
+    }
+
+    /// A probe ended. One that succeeded slowly, by the rule for slow calls, failed: a dependency that is
+    /// as slow as when its circuit opened has not recovered.
+    #[cold]
+    pub(super) fn settle_probe(
+        &self,
+        admission: Admission,
+        now: Instant,
+        took: u64,
+        outcome: Outcome,
+    ) -> Option<Transition> {
+        if !admission
+            .lease
+            .is_some_and(|lease| self.state.leases.release(lease))
+        {
+            return None;
+        }
+        let slow = self.state.slow.as_ref();
+        let is_slow = outcome == Outcome::Success && slow.is_some_and(|slow| slow.condemns(took));
+        let outcome = if is_slow { Outcome::Overload } else { outcome };
+        self.count_probe(admission.generation, now, outcome)
     }
 
     /// One probe less under way, and what it showed.
@@ -60,7 +82,7 @@ impl Breaker {
         now: Instant,
         outcome: Outcome,
     ) -> Option<Transition> {
-        let limits = &self.0.config.probes;
+        let limits = &self.config.probes;
         loop {
             let word = self.word();
             if word.generation() != generation || word.kind() != Kind::HalfOpen {
@@ -76,10 +98,8 @@ impl Breaker {
             } else if probes.successes >= limits.successes.clamp(1, 15) {
                 // Before the state, so that nobody who sees it closed looks back past this. If the exchange
                 // is lost, nothing reads it before somebody else closes the circuit.
-                self.0
-                    .closed_at
-                    .fetch_max(now.as_nanos(), Ordering::Relaxed);
-                let ramps = !self.0.config.ramp.is_zero();
+                self.looks_back_to(now);
+                let ramps = !self.config.ramp.is_zero();
                 let closed = if ramps {
                     word.next(Kind::Ramping, word.reopens(), now)
                 } else {
@@ -97,7 +117,7 @@ impl Breaker {
                 }
                 None => {
                     let counted = word.with_probes(probes);
-                    if exchange(Protocol::Breaker, &self.0.word, word.0, counted.0).is_ok() {
+                    if exchange(Protocol::Breaker, &self.state.word, word.0, counted.0).is_ok() {
                         return None;
                     }
                 }

@@ -13,47 +13,58 @@
 //!                          +------- enough probes succeeded +
 //! ```
 //!
-//! * **Closed** counts calls in a sliding window and opens at a share of failures, given enough calls and
-//!   enough time, or after so many failures in a row. Only a failure is cause to look.
+//! * **Closed** counts calls in a sliding window and opens at a share of failures or of slow calls, given
+//!   enough calls and enough time, or after so many failures in a row. Only a failure or a slow call is
+//!   cause to look. An attempt that runs for too long is slow **while it runs**: a dependency that hangs is
+//!   noticed when its answers should have come, not when their callers give up.
 //! * **Open** refuses, and says when to come back. The interval doubles each time the circuit re-opens, is
 //!   spread so that a fleet does not probe in step, and is capped after that.
 //! * **Half-open** lets a few probes through, each with a lease: one that does not report in time counts
 //!   as failed and frees its place. A probe that says nothing about the dependency hands its place back.
 //! * After closing, the circuit **ramps**: it admits a share that grows from a tenth to all.
 //!
+//! A person may take over: [`Mode`] keeps a circuit open, or switches it off, or lets it only observe.
+//! [`Endpoints`] is a circuit for each endpoint, which are ignored when more than half are open.
+//!
 //! Every permit carries the generation of the state that issued it. What it reports later reaches that
 //! state only: a slow success from before the trip closes nothing, a late failure re-opens nothing.
 //! Refusals are never counted: a breaker that learns from its own answers stays open by itself.
 //!
-//! Limits: times are kept to the millisecond; one breaker judges one dependency, not its single hosts.
+//! Limits: times are kept to the millisecond.
 //!
 //! Sources: windows and rates as in resilience4j, generations as in gobreaker, growing intervals as in
 //! Finagle and Linkerd; leases and the ramp are our own.
 
+mod admit;
+mod closed;
 mod config;
+mod endpoints;
 mod half_open;
 mod lease;
+mod mode;
+mod slow;
 mod state;
 mod word;
 
 use core::time::Duration;
 
-pub use config::{Config, FailureRate, MAX_PROBES, OpenInterval, Probes};
+pub(crate) use closed::RunningSlow;
+pub use config::{Config, FailureRate, MAX_PROBES, OpenInterval, Probes, SlowRate, SlowerThan};
+pub use endpoints::{Endpoints, PANIC};
 use lease::{Lease, Leases};
+pub use mode::Mode;
+use slow::Slow;
 pub use state::{Cause, Snapshot, State, Transition};
-use word::{Generation, Kind, ProbeTally, Word, millis};
+use word::{Generation, Kind, ProbeTally, Word};
 
 use crate::entropy::{Entropy, hash};
 use crate::outcome::Outcome;
 use crate::ratio::Ratio;
 use crate::rejection::{Reason, Rejection};
 use crate::stripe::Stripe;
-use crate::sync::{Arc, AtomicU64, Ordering, Protocol, exchange, update};
-use crate::time::{Instant, nanos};
-use crate::window::RatioWindow;
-
-/// Where a ramp starts: a tenth of the traffic.
-const RAMP_START: Ratio = Ratio::from_permille(100);
+use crate::sync::{Arc, AtomicU64, Ordering, Protocol, exchange};
+use crate::time::Instant;
+use crate::window::{RatioWindow, Totals};
 
 /// A dependency's wish to be left alone is honoured for this long at most.
 const MAX_HOLD: Duration = Duration::from_secs(30);
@@ -80,22 +91,34 @@ const MAX_HOLD: Duration = Duration::from_secs(30);
 /// assert_eq!(breaker.snapshot(later).state, State::Closed);
 /// ```
 #[derive(Debug, Clone)]
-pub struct Breaker(Arc<Shared>);
+pub struct Breaker {
+    config: Arc<Config>,
+    state: Arc<CircuitState>,
+}
 
+/// What outlives a change of the configuration.
 #[derive(Debug)]
-struct Shared {
-    config: Config,
+struct CircuitState {
     /// Mixed into the jitter of the open interval, with the generation: whoever wins a race to open the
     /// circuit, the interval is the same.
     identity: u64,
     word: AtomicU64,
+    /// What the window looks back on, and when that is enough to go by.
+    looks_back: FailureRate,
     window: RatioWindow,
+    slow: Option<Slow>,
+    /// From how many nanoseconds on a call may be slow; `u64::MAX`: never.
+    slow_floor: u64,
     leases: Leases,
     /// Until when, in nanoseconds, the dependency asked to be left alone. Only ever moves forward.
     hold: AtomicU64,
     /// When the circuit last closed, in nanoseconds: what came before is another state's. Only ever moves
     /// forward.
     closed_at: AtomicU64,
+    /// Whether refusals are counted and not made: 0 or 1.
+    observes: AtomicU64,
+    /// Refusals that were not made.
+    unenforced: AtomicU64,
     /// Transitions into closed, open and half-open.
     entered: [AtomicU64; 3],
 }
@@ -108,6 +131,21 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
+    const fn counted(word: Word) -> Self {
+        Self {
+            generation: word.generation(),
+            lease: None,
+        }
+    }
+
+    /// Let through whatever the circuit says: what becomes of it says nothing to the circuit.
+    const fn uncounted(word: Word) -> Self {
+        Self {
+            generation: word.generation().of_nobody(),
+            lease: None,
+        }
+    }
+
     /// Whether it was let through while half-open.
     pub(crate) const fn is_probe(&self) -> bool {
         self.lease.is_some()
@@ -120,6 +158,7 @@ impl Admission {
 #[must_use = "a permit that is dropped at once admits nothing"]
 pub struct Permit {
     breaker: Breaker,
+    started: Instant,
     admission: Option<Admission>,
 }
 
@@ -127,8 +166,9 @@ impl Permit {
     /// Reports how the attempt ended; answers the transition that this made, if it made one.
     pub fn finish(mut self, now: Instant, outcome: Outcome) -> Option<Transition> {
         let admission = self.admission.take()?;
+        let took = now.nanos_since(self.started);
         self.breaker
-            .settle(Stripe::default(), admission, now, outcome)
+            .settle(Stripe::default(), admission, now, took, outcome)
     }
 
     /// Whether this is a probe, let through while half-open.
@@ -147,6 +187,7 @@ impl Drop for Permit {
                 Stripe::default(),
                 admission,
                 Instant::ZERO,
+                0,
                 Outcome::Ignored,
             );
         }
@@ -158,21 +199,38 @@ impl Breaker {
     /// threads call it at once.
     #[must_use]
     pub fn new(config: Config, identity: &str, stripes: usize) -> Self {
-        // Without a rate rule the window only informs the snapshot.
-        let window = config
-            .rate
-            .as_ref()
-            .map_or(Duration::from_secs(10), |rate| rate.window);
-        Self(Arc::new(Shared {
-            window: RatioWindow::new(window, stripes),
-            identity: hash(identity),
-            word: AtomicU64::new(Word::BORN.0),
-            leases: Leases::new(),
-            hold: AtomicU64::new(0),
-            closed_at: AtomicU64::new(0),
-            entered: core::array::from_fn(|_| AtomicU64::new(0)),
-            config,
-        }))
+        let state = CircuitState::new(&config, hash(identity), stripes);
+        let breaker = Self {
+            config: Arc::new(config),
+            state: Arc::new(state),
+        };
+        breaker.set_mode(breaker.config.mode, Instant::ZERO);
+        breaker
+    }
+
+    /// The same circuit under another configuration: its state, and what is under way, stay what they are.
+    /// Counts begin anew if they would be counted differently; a mode set at run time holds until the
+    /// configuration asks for another.
+    #[must_use]
+    pub fn successor(&self, config: Config, stripes: usize, now: Instant) -> Self {
+        let counts_alike =
+            config.window() == self.config.window() && config.slow == self.config.slow;
+        let state = if counts_alike {
+            self.state.clone()
+        } else {
+            let fresh = CircuitState::new(&config, self.state.identity, stripes);
+            fresh.take_over(&self.state);
+            Arc::new(fresh)
+        };
+        let mode = (config.mode != self.config.mode).then_some(config.mode);
+        let breaker = Self {
+            config: Arc::new(config),
+            state,
+        };
+        if let Some(mode) = mode {
+            breaker.set_mode(mode, now);
+        }
+        breaker
     }
 
     /// Asks for the right to one attempt.
@@ -183,6 +241,7 @@ impl Breaker {
         let (admitted, _) = self.admit(now, dice, u64::MAX);
         Ok(Permit {
             breaker: self.clone(),
+            started: now,
             admission: Some(admitted?),
         })
     }
@@ -191,16 +250,25 @@ impl Breaker {
     /// 30 s.
     pub fn hold(&self, now: Instant, wait: Duration) {
         let until = (now + wait.min(MAX_HOLD)).as_nanos();
-        self.0.hold.fetch_max(until, Ordering::Relaxed);
+        self.state.hold.fetch_max(until, Ordering::Relaxed);
     }
 
     /// What the breaker shows of itself. Consumes nothing and moves nothing.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let word = self.word();
-        let closed = matches!(word.kind(), Kind::Closed | Kind::Ramping);
-        let totals = self.0.window.totals(now, self.window_begin());
+        let closed = is_closed(word);
+        let totals = if closed {
+            self.totals(now)
+        } else {
+            Totals::default()
+        };
+        let slow = self.state.slow.as_ref();
+        let (ended, running) = slow.filter(|_| closed).map_or((0, 0), |slow| {
+            slow.count(now, self.window_begin(), word.generation())
+        });
         Snapshot {
+            mode: self.mode(),
             state: state(word.kind()),
             admitted: if word.kind() == Kind::Ramping {
                 self.ramp(word, now)
@@ -208,251 +276,122 @@ impl Breaker {
                 Ratio::ONE
             },
             reopens: word.reopens(),
-            calls: if closed { totals.calls } else { 0 },
-            bad: if closed { totals.bad } else { 0 },
+            calls: totals.calls,
+            bad: totals.bad,
+            slow: ended,
+            running_slow: u32::try_from(running).unwrap_or(u32::MAX),
+            slow_after: slow.and_then(Slow::known_threshold),
             consecutive: if closed { word.consecutive() } else { 0 },
             probes: if word.kind() == Kind::HalfOpen {
                 word.probes().under_way
             } else {
                 0
             },
-            retry_after: self.refusal(now),
-            entered: core::array::from_fn(|at| self.0.entered[at].load(Ordering::Relaxed)),
+            retry_after: self.open_until(word, now),
+            entered: core::array::from_fn(|at| self.state.entered[at].load(Ordering::Relaxed)),
+            unenforced: self.state.unenforced.load(Ordering::Relaxed),
         }
     }
 
-    /// How long a call that came now would be told to stay away, if it is certain to be refused.
-    pub(crate) fn refusal(&self, now: Instant) -> Option<Duration> {
+    /// Whether calls flow: all of them, or a share that grows.
+    pub(crate) fn is_closed(&self) -> bool {
+        is_closed(self.word())
+    }
+
+    /// Whether a call that comes at `when` is certain to be refused, unless somebody moves the circuit.
+    pub(crate) fn refuses(&self, when: Instant) -> bool {
         let word = self.word();
+        let refuses = word.kind() == Kind::Forced || self.open_until(word, when).is_some();
+        refuses && !self.observes()
+    }
+
+    /// How long a call that came now would be told to stay away.
+    fn open_until(&self, word: Word, now: Instant) -> Option<Duration> {
         (word.kind() == Kind::Open)
             .then(|| self.open_for(word, now))
             .filter(|wait| !wait.is_zero())
     }
 
-    /// Admits an attempt or refuses it; either may have moved the circuit. A probe's lease is
-    /// `attempt_timeout`, in nanoseconds, where the attempt has one.
-    #[inline]
-    pub(crate) fn admit(
-        &self,
-        now: Instant,
-        dice: &mut Entropy,
-        attempt_timeout: u64,
-    ) -> (Result<Admission, Rejection>, Option<Transition>) {
-        let word = self.word();
-        if word.kind() == Kind::Closed {
-            return (
-                Ok(Admission {
-                    generation: word.generation(),
-                    lease: None,
-                }),
-                None,
-            );
-        }
-        self.admit_unless_healthy(now, dice, attempt_timeout)
-    }
-
-    #[cold]
-    fn admit_unless_healthy(
-        &self,
-        now: Instant,
-        dice: &mut Entropy,
-        attempt_timeout: u64,
-    ) -> (Result<Admission, Rejection>, Option<Transition>) {
-        let mut moved = None;
-        loop {
-            let word = self.word();
-            let admitted = match word.kind() {
-                Kind::Closed => Ok(Admission {
-                    generation: word.generation(),
-                    lease: None,
-                }),
-                Kind::Ramping => match self.admit_ramping(word, now, dice) {
-                    Some(admitted) => admitted,
-                    None => continue,
-                },
-                Kind::Open => {
-                    let wait = self.open_for(word, now);
-                    if !wait.is_zero() {
-                        return (Err(refused(wait)), moved);
-                    }
-                    let first = ProbeTally {
-                        under_way: 1,
-                        ..ProbeTally::default()
-                    };
-                    let half_open = word
-                        .next(Kind::HalfOpen, word.reopens(), now)
-                        .with_probes(first);
-                    let Some(transition) = self.transit(word, half_open, Cause::IntervalOver)
-                    else {
-                        continue;
-                    };
-                    moved = Some(transition);
-                    Ok(self.probe(half_open, now, attempt_timeout))
-                }
-                Kind::HalfOpen => {
-                    if self.0.leases.revoke_expired(word.generation(), now) {
-                        moved = self
-                            .count_probe(word.generation(), now, Outcome::Overload)
-                            .or(moved);
-                        continue;
-                    }
-                    match self.admit_probe(word, now) {
-                        Some(Ok(counted)) => Ok(self.probe(counted, now, attempt_timeout)),
-                        Some(Err(rejection)) => Err(rejection),
-                        None => continue,
-                    }
-                }
-            };
-            return (admitted, moved);
-        }
-    }
-
-    /// Takes back what [`Breaker::admit`] gave, with what became of it; counts on `stripe`.
-    #[inline]
-    pub(crate) fn settle(
-        &self,
-        stripe: Stripe,
-        admission: Admission,
-        now: Instant,
-        outcome: Outcome,
-    ) -> Option<Transition> {
-        if let Some(lease) = admission.lease {
-            return if self.0.leases.release(lease) {
-                self.count_probe(admission.generation, now, outcome)
-            } else {
-                None
-            };
-        }
-        let word = self.word();
-        if outcome == Outcome::Ignored || word.generation() != admission.generation {
-            return None;
-        }
-        self.0.window.record(stripe, now, outcome.is_bad());
-        if outcome.is_bad() {
-            return self.count_failure(admission.generation, now);
-        }
-        if word.consecutive() != 0 {
-            update(Protocol::Breaker, &self.0.word, |held| {
-                let held = Word(held);
-                let ours = is_closed(held) && held.generation() == admission.generation;
-                (ours && held.consecutive() != 0).then(|| held.with_consecutive(0).0)
-            });
-        }
-        None
+    /// What happened before `now` is another state's.
+    fn looks_back_to(&self, now: Instant) {
+        self.state
+            .closed_at
+            .fetch_max(now.as_nanos(), Ordering::Relaxed);
     }
 
     #[inline]
     fn word(&self) -> Word {
-        Word(self.0.word.load(Ordering::Relaxed))
+        Word(self.state.word.load(Ordering::Relaxed))
     }
 
     /// Moves from one whole state to another, if nobody else did.
     fn transit(&self, from: Word, to: Word, cause: Cause) -> Option<Transition> {
-        exchange(Protocol::Breaker, &self.0.word, from.0, to.0).ok()?;
+        exchange(Protocol::Breaker, &self.state.word, from.0, to.0).ok()?;
         let transition = Transition {
             from: state(from.kind()),
             to: state(to.kind()),
             cause,
         };
-        self.0.entered[transition.to as usize].fetch_add(1, Ordering::Relaxed);
+        self.state.entered[transition.to as usize].fetch_add(1, Ordering::Relaxed);
         Some(transition)
     }
+}
 
-    /// One more failure while closed, which may be one too many.
-    #[cold]
-    fn count_failure(&self, generation: Generation, now: Instant) -> Option<Transition> {
-        loop {
-            let word = self.word();
-            if word.generation() != generation || !is_closed(word) {
-                return None;
-            }
-            let counted = word.with_consecutive(word.consecutive() + 1);
-            let Some(cause) = self.opened_by(counted, now) else {
-                if exchange(Protocol::Breaker, &self.0.word, word.0, counted.0).is_ok() {
-                    return None;
-                }
-                continue;
-            };
-            let reopens = if word.kind() == Kind::Ramping {
-                word.reopens() + 1
-            } else {
-                0
-            };
-            if let Some(transition) = self.transit(word, word.next(Kind::Open, reopens, now), cause)
-            {
-                return Some(transition);
-            }
+impl CircuitState {
+    fn new(config: &Config, identity: u64, stripes: usize) -> Self {
+        let looks_back = config.window();
+        let slow = config
+            .slow
+            .as_ref()
+            .map(|slow| Slow::new(slow, looks_back.window));
+        Self {
+            identity,
+            word: AtomicU64::new(Word::BORN.0),
+            // Without a rule that needs it the window only informs the snapshot.
+            window: RatioWindow::new(looks_back.window, stripes),
+            looks_back,
+            slow_floor: slow.as_ref().map_or(u64::MAX, |slow| slow.floor),
+            slow,
+            leases: Leases::new(),
+            hold: AtomicU64::new(0),
+            closed_at: AtomicU64::new(0),
+            observes: AtomicU64::new(0),
+            unenforced: AtomicU64::new(0),
+            entered: core::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
-    fn opened_by(&self, word: Word, now: Instant) -> Option<Cause> {
-        let config = &self.0.config;
-        if config
-            .consecutive
-            .is_some_and(|most| word.consecutive() >= most.max(1))
+    /// Goes on where `old` is. Probes under way stay with the old state: as if they had been dropped.
+    fn take_over(&self, old: &Self) {
+        let held = Word(old.word.load(Ordering::Relaxed));
+        let kept = if held.kind() == Kind::HalfOpen {
+            held.with_probes(ProbeTally::default())
+        } else {
+            held
+        };
+        self.word.store(kept.0, Ordering::Relaxed);
+        let words = [
+            (&self.hold, &old.hold),
+            (&self.closed_at, &old.closed_at),
+            (&self.observes, &old.observes),
+            (&self.unenforced, &old.unenforced),
+        ];
+        for (new, old) in words
+            .into_iter()
+            .chain(self.entered.iter().zip(&old.entered))
         {
-            return Some(Cause::ConsecutiveFailures);
+            new.store(old.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        let rate = config.rate.as_ref()?;
-        let totals = self.0.window.totals(now, self.window_begin());
-        let enough =
-            totals.calls >= u64::from(rate.min_calls) && totals.observed >= rate.min_observed;
-        (enough && rate.threshold.reached_by(totals.bad, totals.calls))
-            .then_some(Cause::FailureRate)
-    }
-
-    /// Where the window of the present closed state begins: what came before it is another state's.
-    fn window_begin(&self) -> Instant {
-        Instant::from_nanos(self.0.closed_at.load(Ordering::Relaxed))
-    }
-
-    /// What is left of the open interval, and of the dependency's own wish; zero when it is over.
-    fn open_for(&self, word: Word, now: Instant) -> Duration {
-        let elapsed = Duration::from_millis(word.elapsed_millis(now));
-        let left = self.open_interval(word).saturating_sub(elapsed);
-        let held = Instant::from_nanos(self.0.hold.load(Ordering::Relaxed)).since(now);
-        left.max(held)
-    }
-
-    fn open_interval(&self, word: Word) -> Duration {
-        let open = &self.0.config.open;
-        let (initial, max) = (nanos(open.initial), nanos(open.max));
-        let doubled = initial.saturating_mul(1 << word.reopens()).min(max);
-        let reach = open.jitter.min(Ratio::ONE).of(doubled);
-        let mut dice = Entropy::new(self.0.identity ^ u64::from(word.generation().0));
-        // The range ends at the cap, rather than the draw: half a fleet would meet at the cap otherwise.
-        Duration::from_nanos(dice.between(doubled - reach, doubled.saturating_add(reach).min(max)))
-    }
-
-    fn ramp(&self, word: Word, now: Instant) -> Ratio {
-        let (elapsed, whole) = (word.elapsed_millis(now), millis_of(self.0.config.ramp));
-        let grown = (1000 - u64::from(RAMP_START.permille())) * elapsed.min(whole) / whole.max(1);
-        Ratio::from_permille(RAMP_START.permille() + u32::try_from(grown).unwrap_or(1000))
-    }
-
-    fn admit_ramping(
-        &self,
-        word: Word,
-        now: Instant,
-        dice: &mut Entropy,
-    ) -> Option<Result<Admission, Rejection>> {
-        let ramp = self.0.config.ramp;
-        let elapsed = Duration::from_millis(word.elapsed_millis(now));
-        if elapsed >= ramp {
-            // Losing this exchange means that somebody changed the state: look again.
-            exchange(Protocol::Breaker, &self.0.word, word.0, word.ramped_up().0).ok()?;
-        } else if !dice.chance(self.ramp(word, now)) {
-            return Some(Err(refused(ramp.saturating_sub(elapsed))));
-        }
-        Some(Ok(Admission {
-            generation: word.generation(),
-            lease: None,
-        }))
     }
 }
 
 fn refused(wait: Duration) -> Rejection {
     Rejection::new(Reason::BreakerOpen).retry_after(wait)
+}
+
+/// Nobody knows for how long.
+const fn refused_by_hand() -> Rejection {
+    Rejection::new(Reason::BreakerOpen)
 }
 
 const fn is_closed(word: Word) -> bool {
@@ -461,14 +400,10 @@ const fn is_closed(word: Word) -> bool {
 
 const fn state(kind: Kind) -> State {
     match kind {
-        Kind::Closed | Kind::Ramping => State::Closed,
-        Kind::Open => State::Open,
+        Kind::Closed | Kind::Ramping | Kind::Disabled => State::Closed,
+        Kind::Open | Kind::Forced => State::Open,
         Kind::HalfOpen => State::HalfOpen,
     }
-}
-
-const fn millis_of(duration: Duration) -> u64 {
-    millis(Instant::from_nanos(nanos(duration)))
 }
 
 #[cfg(test)]

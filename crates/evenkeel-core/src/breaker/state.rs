@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::Mode;
 use crate::ratio::Ratio;
 
 /// What callers see of a circuit.
@@ -47,6 +48,8 @@ pub struct Transition {
 pub enum Cause {
     /// The share of failures in the window.
     FailureRate,
+    /// The share of slow calls in the window, those that still run among them.
+    SlowRate,
     /// Failures in a row.
     ConsecutiveFailures,
     /// The open interval was over when a call came.
@@ -55,6 +58,8 @@ pub enum Cause {
     ProbesFailed,
     /// Enough probes succeeded.
     ProbesSucceeded,
+    /// Somebody set the [`Mode`](super::Mode).
+    ByHand,
 }
 
 impl Cause {
@@ -63,10 +68,12 @@ impl Cause {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::FailureRate => "failure_rate",
+            Self::SlowRate => "slow_rate",
             Self::ConsecutiveFailures => "consecutive_failures",
             Self::IntervalOver => "interval_over",
             Self::ProbesFailed => "probes_failed",
             Self::ProbesSucceeded => "probes_succeeded",
+            Self::ByHand => "by_hand",
         }
     }
 }
@@ -75,6 +82,8 @@ impl Cause {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
+    /// Who decides about the state.
+    pub mode: Mode,
     /// The state; an open circuit whose interval is over stays open until a call comes.
     pub state: State,
     /// The share of calls admitted while ramping up after closing; the whole otherwise.
@@ -85,6 +94,12 @@ pub struct Snapshot {
     pub calls: u64,
     /// Failures and overloads among them.
     pub bad: u64,
+    /// Slow calls among them, whether they succeeded or failed.
+    pub slow: u64,
+    /// Attempts that are slow already and still run.
+    pub running_slow: u32,
+    /// From how long on a call is slow; none: no rule says so, or what is usual is not known yet.
+    pub slow_after: Option<Duration>,
     /// Failures in a row.
     pub consecutive: u32,
     /// Probes under way.
@@ -93,4 +108,6 @@ pub struct Snapshot {
     pub retry_after: Option<Duration>,
     /// How often each of [`State::ALL`] was entered.
     pub entered: [u64; 3],
+    /// Attempts that would have been refused, had the mode not been [`Mode::ObserveOnly`].
+    pub unenforced: u64,
 }

@@ -1,3 +1,6 @@
+mod mode;
+mod slow;
+
 use super::*;
 
 fn at(millis: u64) -> Instant {
@@ -44,6 +47,7 @@ impl Bench {
 fn quick() -> Config {
     Config {
         rate: None,
+        slow: None,
         consecutive: Some(2),
         open: OpenInterval {
             initial: Duration::from_secs(1),
@@ -58,6 +62,7 @@ fn quick() -> Config {
             lease: Duration::from_millis(200),
         },
         ramp: Duration::ZERO,
+        mode: Mode::Automatic,
     }
 }
 

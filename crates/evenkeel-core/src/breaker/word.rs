@@ -1,30 +1,32 @@
 //! The state of a circuit, whole, in one word.
 //!
 //! ```text
-//!  63                          30 29        18 17         6 5        2 1    0
+//!  63                          31 30        19 18         7 6        3 2    0
 //! +------------------------------+------------+------------+----------+------+
-//! | since: milliseconds, 34 bits | tally, 12  | generation | reopens  | kind |
+//! | since: milliseconds, 33 bits | tally, 12  | generation | reopens  | kind |
 //! +------------------------------+------------+------------+----------+------+
 //! ```
 //!
 //! One word, because a transition must have one winner who saw everything it rests on. `tally` holds the
 //! failures in a row while closed; while half-open, three counts of four bits: probes under way,
 //! successes, failures. `since` is when the state began, while half-open when the last probe was let
-//! through. It wraps after half a year: an open circuit that nobody calls for just that long stays open
+//! through. It wraps after 99 days: an open circuit that nobody calls for just that long stays open
 //! for one more interval, and a ramp may be walked twice; nothing else depends on it.
 
 use crate::time::Instant;
 
-const REOPENS_SHIFT: u32 = 2;
-const GENERATION_SHIFT: u32 = 6;
-const TALLY_SHIFT: u32 = 18;
-const SINCE_SHIFT: u32 = 30;
+const REOPENS_SHIFT: u32 = 3;
+const GENERATION_SHIFT: u32 = 7;
+const TALLY_SHIFT: u32 = 19;
+const SINCE_SHIFT: u32 = 31;
 
+const KIND_MASK: u64 = 7;
 const REOPENS_MASK: u64 = 0xF;
 const GENERATION_MASK: u16 = (1 << 12) - 1;
+const HALF_WAY_ROUND: u16 = 1 << 11;
 const TALLY_MASK: u64 = MAX_CONSECUTIVE as u64;
 const NIBBLE: u64 = 0xF;
-const SINCE_MASK: u64 = (1 << 34) - 1;
+const SINCE_MASK: u64 = (1 << 33) - 1;
 
 /// The most failures in a row that a tally can count.
 pub(super) const MAX_CONSECUTIVE: u32 = (1 << 12) - 1;
@@ -36,6 +38,10 @@ pub(super) enum Kind {
     HalfOpen,
     /// Closed, and admitting a share that grows.
     Ramping,
+    /// Open by hand, until told otherwise.
+    Forced,
+    /// Off by hand: everything passes and nothing counts.
+    Disabled,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +52,13 @@ impl Word {
     pub(super) const BORN: Self = Self(0);
 
     pub(super) const fn kind(self) -> Kind {
-        match self.0 & 3 {
+        match self.0 & KIND_MASK {
             0 => Kind::Closed,
             1 => Kind::Open,
             2 => Kind::HalfOpen,
-            _ => Kind::Ramping,
+            3 => Kind::Ramping,
+            4 => Kind::Forced,
+            _ => Kind::Disabled,
         }
     }
 
@@ -107,7 +115,7 @@ impl Word {
 
     /// The ramp is over: closed, in the same generation, so that what was admitted on the ramp counts.
     pub(super) const fn ramped_up(self) -> Self {
-        let kept = self.0 & !(3 | REOPENS_MASK << REOPENS_SHIFT);
+        let kept = self.0 & !(KIND_MASK | REOPENS_MASK << REOPENS_SHIFT);
         Self(kept | Kind::Closed as u64)
     }
 
@@ -139,6 +147,11 @@ pub(super) struct Generation(pub(super) u16);
 impl Generation {
     const fn next(self) -> Self {
         Self((self.0 + 1) & GENERATION_MASK)
+    }
+
+    /// One that no live permit carries: whoever reports with it has no say.
+    pub(super) const fn of_nobody(self) -> Self {
+        Self(self.0 ^ HALF_WAY_ROUND)
     }
 
     /// Whether this generation came before `other`, counting on the shorter way round.

@@ -10,24 +10,37 @@
 //! caller who has waited longest: nobody who came later can snatch it, and no wake-up can be lost, since
 //! the number of waiters is in the word that whoever frees a slot must change.
 //!
-//! A [`Permit`] is a slot. It is free again when the permit is dropped, however that came about; a
-//! [`Ticket`] that is dropped leaves the queue, and hands on the slot if it had just been granted one.
+//! A call that costs more than others may take several slots at once, all or none: the bulkhead is a
+//! weighted semaphore. First come is first served there too: while a heavy caller waits, lighter ones that
+//! came later wait behind it, or it would wait for ever. One that asks for more slots than there are is
+//! refused and told so.
+//!
+//! The number of slots can change while it runs ([`Bulkhead::resize`]). Growing serves those who wait;
+//! shrinking takes nothing away: what is held beyond the new number is held until it is given back, and
+//! nobody is admitted meanwhile.
+//!
+//! A [`Permit`] is its slots. They are free again when the permit is dropped, however that came about; a
+//! [`Ticket`] that is dropped leaves the queue, and hands on the slots if it had just been granted them.
+//! A permit that is held for ever is a leak: [`Snapshot::oldest_permit`] shows it.
 //!
 //! Source: the manners are those of Go's weighted semaphore (`x/sync`); handing over instead of waking to
 //! compete is as in parking_lot's fair unlock.
 
+mod line;
 mod queue;
 
 use core::num::NonZeroU32;
 use core::task::Waker;
 use core::time::Duration;
-use std::sync::PoisonError;
 
-use queue::{Queue, WaiterId};
+use line::Line;
+use queue::WaiterId;
 
+use crate::progress::Slot;
 use crate::ratio::Ratio;
 use crate::rejection::{Reason, Rejection};
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering, Protocol, exchange, update};
+use crate::stripe::Stripe;
+use crate::sync::Arc;
 use crate::time::Instant;
 
 /// How many attempts may be under way at once, and how a caller may wait for its turn.
@@ -78,48 +91,84 @@ impl Config {
 /// assert!(bulkhead.try_acquire().is_ok());
 /// ```
 #[derive(Debug, Clone)]
-pub struct Bulkhead(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    config: Config,
-    /// Slots in use and callers waiting, 32 bits each. Waiters are only ever added while no slot is free,
-    /// and a slot freed while there are waiters goes to one of them: free slots and waiters do not meet.
-    word: AtomicU64,
-    queue: Mutex<Queue>,
+pub struct Bulkhead {
+    config: Arc<Config>,
+    line: Arc<Line>,
 }
 
-/// One slot, until it is dropped.
+/// One slot, or several, until it is dropped.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped at once admits nothing"]
-pub struct Permit(Bulkhead);
+pub struct Permit {
+    line: Arc<Line>,
+    stripe: Stripe,
+    weight: u32,
+    held: Option<Slot>,
+}
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.release();
+impl Permit {
+    /// How many slots it is.
+    #[must_use]
+    pub const fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// Lets [`Snapshot::oldest_permit`] know how long it has been held: since `since`. For permits that are
+    /// held for longer than a moment; whoever gives theirs back at once need not pay for it.
+    pub fn register(&mut self, since: Instant) {
+        if self.held.is_none() {
+            self.held = self.line.held.enter(since);
+        }
     }
 }
 
-/// A place in the queue for a slot. Dropped, it leaves the queue; a slot it had been granted goes on to
-/// the next in line.
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.line.held.leave(held);
+        }
+        self.line.free(self.stripe, self.weight);
+    }
+}
+
+/// How long a slot has been held that was taken without a [`Permit`]; known until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    line: Arc<Line>,
+    place: Slot,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.line.held.leave(self.place);
+    }
+}
+
+/// A place in the queue for slots. Dropped, it leaves the queue; slots it had been granted go on to the
+/// next in line.
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped at once leaves the queue"]
 pub struct Ticket {
-    bulkhead: Bulkhead,
+    line: Arc<Line>,
     id: Option<WaiterId>,
 }
 
 impl Ticket {
-    /// Fetches the slot if it is this ticket's turn.
+    /// Fetches the slots if it is this ticket's turn.
     pub fn try_fetch(&mut self) -> Option<Permit> {
-        let fetched = self.fetch();
-        fetched.then(|| Permit(self.bulkhead.clone()))
+        let weight = self.line.fetch(self.id?)?;
+        self.id = None;
+        Some(Permit {
+            line: self.line.clone(),
+            stripe: Stripe::default(),
+            weight,
+            held: None,
+        })
     }
 
-    /// The same without a permit: the slot is the caller's to release.
+    /// The same without a permit: the slots are the caller's to release.
     pub(crate) fn fetch(&mut self) -> bool {
-        let Some(id) = self.id else { return false };
-        let fetched = self.bulkhead.with_queue(|queue| queue.fetch(id));
+        let fetched = self.id.is_some_and(|id| self.line.fetch(id).is_some());
         if fetched {
             self.id = None;
         }
@@ -130,7 +179,7 @@ impl Ticket {
     /// [`Ticket::try_fetch`], so that a turn that comes in between is not missed.
     pub fn wake_by(&mut self, waker: &Waker) {
         if let Some(id) = self.id {
-            drop(self.bulkhead.with_queue(|queue| queue.set_waker(id, waker)));
+            self.line.set_waker(id, waker);
         }
     }
 }
@@ -138,7 +187,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.bulkhead.leave(id);
+            self.line.leave(id);
         }
     }
 }
@@ -155,34 +204,35 @@ pub struct Snapshot {
     pub waiting: u32,
     /// How long the first of them has waited.
     pub oldest_wait: Option<Duration>,
-}
-
-#[derive(Clone, Copy)]
-struct Word(u64);
-
-impl Word {
-    const fn new(in_use: u32, waiting: u32) -> Self {
-        Self(in_use as u64 | (waiting as u64) << 32)
-    }
-
-    const fn in_use(self) -> u32 {
-        (self.0 << 32 >> 32) as u32
-    }
-
-    const fn waiting(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
+    /// How long the oldest permit has been held, of those that are [registered](Permit::register): a leak
+    /// shows here as an age that only grows.
+    pub oldest_permit: Option<Duration>,
 }
 
 impl Bulkhead {
-    /// A bulkhead with all its slots free.
+    /// A bulkhead with all its slots free, for callers on one stripe.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self(Arc::new(Shared {
-            config,
-            word: AtomicU64::new(0),
-            queue: Mutex::new(Queue::default()),
-        }))
+        Self::striped(config, 1)
+    }
+
+    /// The same, for callers on `stripes` stripes: as many as threads call at once.
+    #[must_use]
+    pub fn striped(config: Config, stripes: usize) -> Self {
+        Self {
+            line: Arc::new(Line::new(config.limit.get(), stripes)),
+            config: Arc::new(config),
+        }
+    }
+
+    /// The same slots under another configuration: what is held and who waits stay what they are.
+    #[must_use]
+    pub fn successor(&self, config: Config) -> Self {
+        self.resize(config.limit);
+        Self {
+            line: self.line.clone(),
+            config: Arc::new(config),
+        }
     }
 
     /// Takes a slot, if one is free and nobody waits for it.
@@ -191,23 +241,48 @@ impl Bulkhead {
     /// [`Reason::BulkheadFull`].
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit, Rejection> {
-        if self.acquire() {
-            Ok(Permit(self.clone()))
+        self.try_acquire_on(Stripe::default())
+    }
+
+    /// The same for a caller on `stripe`.
+    ///
+    /// # Errors
+    /// [`Reason::BulkheadFull`].
+    #[inline]
+    pub fn try_acquire_on(&self, stripe: Stripe) -> Result<Permit, Rejection> {
+        if self.acquire(stripe) {
+            Ok(self.permit(stripe, 1))
         } else {
             Err(Rejection::new(Reason::BulkheadFull))
         }
     }
 
+    fn permit(&self, stripe: Stripe, weight: u32) -> Permit {
+        Permit {
+            line: self.line.clone(),
+            stripe,
+            weight,
+            held: None,
+        }
+    }
+
+    /// Takes `weight` slots at once, if as many are free and nobody waits for one.
+    ///
+    /// # Errors
+    /// [`Reason::BulkheadFull`], or [`Reason::ExceedsLimit`] where there are not as many slots at all.
+    #[inline]
+    pub fn try_acquire_many(&self, weight: NonZeroU32) -> Result<Permit, Rejection> {
+        if self.line.slots.acquire_many(weight.get()) {
+            return Ok(self.permit(Stripe::default(), weight.get()));
+        }
+        self.holds(weight)?;
+        Err(Rejection::new(Reason::BulkheadFull))
+    }
+
     /// Takes a slot without a permit: the caller releases it.
     #[inline]
-    pub(crate) fn acquire(&self) -> bool {
-        let limit = self.0.config.limit.get();
-        update(Protocol::Bulkhead, &self.0.word, |held| {
-            let held = Word(held);
-            (held.waiting() == 0 && held.in_use() < limit)
-                .then(|| Word::new(held.in_use() + 1, 0).0)
-        })
-        .is_some()
+    pub(crate) fn acquire(&self, stripe: Stripe) -> bool {
+        self.line.slots.acquire(stripe)
     }
 
     /// Queues for a slot; it may be this ticket's turn at once.
@@ -215,109 +290,99 @@ impl Bulkhead {
     /// # Errors
     /// [`Reason::QueueFull`], or [`Reason::BulkheadFull`] where nobody may wait.
     pub fn enqueue(&self, now: Instant) -> Result<Ticket, Rejection> {
-        let config = &self.0.config;
-        if config.queue == 0 {
+        self.enqueue_many(NonZeroU32::MIN, now)
+    }
+
+    /// Queues for `weight` slots at once; it may be this ticket's turn at once.
+    ///
+    /// ```
+    /// use evenkeel_core::bulkhead::{Bulkhead, Config};
+    /// use evenkeel_core::{rejection::Reason, time::Instant};
+    /// use std::num::NonZeroU32;
+    ///
+    /// let [two, three, four] = [2, 3, 4].map(|slots| NonZeroU32::new(slots).unwrap());
+    /// let bulkhead = Bulkhead::new(Config::new(three));
+    /// let light = bulkhead.try_acquire_many(two).unwrap();
+    /// let mut heavy = bulkhead.enqueue_many(three, Instant::ZERO).unwrap();
+    /// assert!(bulkhead.try_acquire().is_err(), "one is free, and promised");
+    /// drop(light);
+    /// assert_eq!(heavy.try_fetch().unwrap().weight(), 3);
+    /// let refused = bulkhead.enqueue_many(four, Instant::ZERO).unwrap_err();
+    /// assert_eq!(refused.reason, Reason::ExceedsLimit);
+    /// ```
+    ///
+    /// # Errors
+    /// [`Reason::QueueFull`], or [`Reason::BulkheadFull`] where nobody may wait, or
+    /// [`Reason::ExceedsLimit`] where there are not as many slots at all.
+    pub fn enqueue_many(&self, weight: NonZeroU32, now: Instant) -> Result<Ticket, Rejection> {
+        self.holds(weight)?;
+        if self.config.queue == 0 {
             return Err(Rejection::new(Reason::BulkheadFull));
         }
-        self.with_queue(|queue| {
-            // Under the lock, so that whoever frees a slot and sees this waiter finds it in the queue.
-            let queued = update(Protocol::Bulkhead, &self.0.word, |held| {
-                let held = Word(held);
-                let (in_use, waiting) = (held.in_use(), held.waiting());
-                if waiting == 0 && in_use < config.limit.get() {
-                    return Some(Word::new(in_use + 1, 0).0);
-                }
-                (waiting < config.queue).then(|| Word::new(in_use, waiting + 1).0)
-            });
-            let (before, after) = queued.ok_or(Rejection::new(Reason::QueueFull))?;
-            let id = queue.push(now);
-            if Word(after).in_use() > Word(before).in_use() {
-                queue.grant_first();
-            }
-            Ok(Ticket {
-                bulkhead: self.clone(),
-                id: Some(id),
-            })
+        let id = self.line.enqueue(weight.get(), now, self.config.queue);
+        let id = id.ok_or(Rejection::new(Reason::QueueFull))?;
+        Ok(Ticket {
+            line: self.line.clone(),
+            id: Some(id),
         })
     }
 
     /// Frees a slot: for whoever has waited longest, or for anyone.
     #[inline]
-    pub(crate) fn release(&self) {
-        let mut held = Word(self.0.word.load(Ordering::Relaxed));
-        while held.waiting() == 0 {
-            let freed = Word::new(held.in_use() - 1, 0);
-            match exchange(Protocol::Bulkhead, &self.0.word, held.0, freed.0) {
-                Ok(_) => return,
-                Err(other) => held = Word(other),
-            }
-        }
-        self.hand_over();
+    pub(crate) fn release(&self, stripe: Stripe) {
+        self.line.free(stripe, 1);
+    }
+
+    /// Sets how many slots there are.
+    ///
+    /// Waiters for whom there is room now are served at once. Slots that are held beyond a smaller number
+    /// are held until they are given back; a waiter who wants more than are left gets them when all are
+    /// free.
+    pub fn resize(&self, limit: NonZeroU32) {
+        self.line.resize(limit.get());
+    }
+
+    /// Shows since when a slot is held that was taken without a permit.
+    pub(crate) fn register(&self, since: Instant) -> Option<Held> {
+        let place = self.line.held.enter(since)?;
+        Some(Held {
+            line: self.line.clone(),
+            place,
+        })
     }
 
     /// What the bulkhead shows of itself.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let held = Word(self.0.word.load(Ordering::Relaxed));
-        let oldest = self.with_queue(|queue| queue.oldest());
+        let slots = &self.line.slots;
+        let oldest_wait = self.line.oldest_wait();
+        let oldest_permit = self.line.held.oldest();
         Snapshot {
-            limit: self.0.config.limit.get(),
-            in_use: held.in_use(),
-            waiting: held.waiting(),
-            oldest_wait: oldest.map(|since| now.since(since)),
+            limit: slots.limit(),
+            in_use: slots.in_use(),
+            waiting: slots.waiting(),
+            oldest_wait: oldest_wait.map(|since| now.since(since)),
+            oldest_permit: oldest_permit.map(|since| now.since(since)),
         }
+    }
+
+    /// Whether more than `share` of the slots are in use: too many for attempts that need not be made.
+    #[must_use]
+    pub fn is_used_beyond(&self, share: Ratio) -> bool {
+        let slots = &self.line.slots;
+        u64::from(slots.in_use()) > share.of(u64::from(slots.limit()))
     }
 
     pub(crate) fn config(&self) -> &Config {
-        &self.0.config
+        &self.config
     }
 
-    #[cold]
-    fn hand_over(&self) {
-        let waker = self.with_queue(|queue| self.pass_on(queue));
-        // Outside the lock: what it wakes may come straight back here.
-        if let Some(waker) = waker {
-            waker.wake();
+    /// Whether there are as many slots at all.
+    fn holds(&self, weight: NonZeroU32) -> Result<(), Rejection> {
+        if weight.get() > self.line.slots.limit() {
+            return Err(Rejection::new(Reason::ExceedsLimit));
         }
-    }
-
-    /// Gives one slot to the first waiter, or frees it if the last waiter has just left.
-    fn pass_on(&self, queue: &mut Queue) -> Option<Waker> {
-        let granted = queue.grant_first();
-        // Waiters change under the lock only, so the word agrees with the queue about whether one waits.
-        update(Protocol::Bulkhead, &self.0.word, |held| {
-            let held = Word(held);
-            Some(match granted {
-                Some(_) => Word::new(held.in_use(), held.waiting() - 1).0,
-                None => Word::new(held.in_use() - 1, held.waiting()).0,
-            })
-        });
-        granted.flatten()
-    }
-
-    fn leave(&self, id: WaiterId) {
-        // Of the one who left, to be dropped; or of the next in line, to be woken.
-        let (left, next) = self.with_queue(|queue| {
-            if let Some(waker) = queue.leave(id) {
-                debug_assert!(queue.len() < u32::MAX as usize, "a queue is bounded");
-                update(Protocol::Bulkhead, &self.0.word, |held| {
-                    let held = Word(held);
-                    Some(Word::new(held.in_use(), held.waiting() - 1).0)
-                });
-                return (waker, None);
-            }
-            // Its turn had come in the meantime: the slot goes on.
-            (None, queue.fetch(id).then(|| self.pass_on(queue)).flatten())
-        });
-        drop(left);
-        if let Some(next) = next {
-            next.wake();
-        }
-    }
-
-    fn with_queue<T>(&self, on: impl FnOnce(&mut Queue) -> T) -> T {
-        // Nothing below panics while it holds the lock, so a poisoned queue is still a whole one.
-        on(&mut self.0.queue.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(())
     }
 }
 

@@ -1,19 +1,19 @@
-//! Who waits for a slot, in the order in which they came.
+//! Who waits for slots, in the order in which they came.
 //!
 //! What waking or dropping a waker does is its owner's affair, and may come back here: no waker is woken
 //! or dropped under the lock.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 
 use crate::time::Instant;
 
-/// The waiting callers of one bulkhead. A lock guards it; it is touched only while the bulkhead is full.
+/// The waiting callers of one bulkhead. A lock guards it; it is touched only while somebody has to wait.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
-    /// Waiters whose slot is theirs and not yet fetched.
-    granted: BTreeSet<WaiterId>,
+    /// Waiters whose slots are theirs and not yet fetched, and how many.
+    granted: BTreeMap<WaiterId, u32>,
     last: u64,
 }
 
@@ -23,31 +23,49 @@ pub(super) struct WaiterId(u64);
 #[derive(Debug)]
 struct Waiting {
     id: WaiterId,
+    weight: u32,
     since: Instant,
     waker: Option<Waker>,
 }
 
 impl Queue {
-    pub(super) fn push(&mut self, since: Instant) -> WaiterId {
+    pub(super) fn push(&mut self, weight: u32, since: Instant) -> WaiterId {
         self.last += 1;
         let id = WaiterId(self.last);
         self.waiting.push_back(Waiting {
             id,
+            weight,
             since,
             waker: None,
         });
         id
     }
 
-    /// Grants a slot to whoever has waited longest; answers how to wake them.
-    pub(super) fn grant_first(&mut self) -> Option<Option<Waker>> {
-        let first = self.waiting.pop_front()?;
-        self.granted.insert(first.id);
-        Some(first.waker)
+    /// One who need not wait: as many slots were free after all.
+    pub(super) fn push_granted(&mut self, weight: u32) -> WaiterId {
+        self.last += 1;
+        let id = WaiterId(self.last);
+        self.granted.insert(id, weight);
+        id
     }
 
-    /// Fetches a granted slot.
-    pub(super) fn fetch(&mut self, id: WaiterId) -> bool {
+    /// The slots that each waiter wants, first come first.
+    pub(super) fn weights(&self) -> impl Iterator<Item = u32> {
+        self.waiting.iter().map(|waiting| waiting.weight)
+    }
+
+    /// Grants their slots to the `count` who have waited longest; answers how to wake them.
+    pub(super) fn grant(&mut self, count: usize) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        for waiting in self.waiting.drain(..count) {
+            self.granted.insert(waiting.id, waiting.weight);
+            wakers.extend(waiting.waker);
+        }
+        wakers
+    }
+
+    /// Fetches granted slots; answers how many they are.
+    pub(super) fn fetch(&mut self, id: WaiterId) -> Option<u32> {
         self.granted.remove(&id)
     }
 
@@ -68,10 +86,6 @@ impl Queue {
     pub(super) fn leave(&mut self, id: WaiterId) -> Option<Option<Waker>> {
         let at = self.waiting.iter().position(|waiting| waiting.id == id)?;
         self.waiting.remove(at).map(|waiting| waiting.waker)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
     }
 
     pub(super) fn oldest(&self) -> Option<Instant> {

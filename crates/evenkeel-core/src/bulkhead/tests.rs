@@ -1,6 +1,9 @@
+mod model;
+mod weighted;
+
 use super::*;
-use core::sync::atomic::AtomicU32;
-use proptest::prelude::*;
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
 use std::task::Wake;
 
 fn at(millis: u64) -> Instant {
@@ -147,63 +150,4 @@ fn a_caller_waits_a_tenth_of_its_time_at_most() {
         config.wait_within(Duration::from_secs(5)),
         Duration::from_millis(50)
     );
-}
-
-#[derive(Debug, Clone)]
-enum Move {
-    Acquire,
-    Enqueue,
-    Release(usize),
-    Leave(usize),
-    Fetch(usize),
-}
-
-fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let one = prop_oneof![
-        Just(Move::Acquire),
-        Just(Move::Enqueue),
-        any::<usize>().prop_map(Move::Release),
-        any::<usize>().prop_map(Move::Leave),
-        any::<usize>().prop_map(Move::Fetch),
-    ];
-    proptest::collection::vec(one, 1..120)
-}
-
-proptest! {
-    /// Permits are conserved under any order of taking, waiting, leaving and dropping.
-    #[test]
-    fn slots_are_conserved(moves in moves(), limit in 1..4_u32, queue in 0..4_u32) {
-        let bulkhead = bulkhead(limit, queue);
-        let (mut permits, mut tickets) = (Vec::new(), Vec::new());
-        for step in moves {
-            match step {
-                Move::Acquire => permits.extend(bulkhead.try_acquire().ok()),
-                Move::Enqueue => tickets.extend(bulkhead.enqueue(at(0)).ok()),
-                Move::Release(at) if !permits.is_empty() => {
-                    let at = at % permits.len();
-                    drop(permits.swap_remove(at));
-                }
-                Move::Leave(at) if !tickets.is_empty() => {
-                    let at = at % tickets.len();
-                    drop(tickets.swap_remove(at));
-                }
-                Move::Fetch(at) if !tickets.is_empty() => {
-                    let at = at % tickets.len();
-                    if let Some(permit) = tickets[at].try_fetch() {
-                        permits.push(permit);
-                        drop(tickets.swap_remove(at));
-                    }
-                }
-                _ => {}
-            }
-            let shown = bulkhead.snapshot(Instant::ZERO);
-            prop_assert!(shown.in_use <= limit && shown.waiting <= queue);
-            prop_assert!(permits.len() <= shown.in_use as usize);
-            prop_assert!(shown.waiting == 0 || shown.in_use == limit, "nobody waits beside a free slot");
-        }
-        drop(tickets);
-        drop(permits);
-        let shown = bulkhead.snapshot(Instant::ZERO);
-        prop_assert_eq!((shown.in_use, shown.waiting), (0, 0));
-    }
 }

@@ -1,9 +1,11 @@
 use super::*;
 use crate::bulkhead;
+use crate::outcome::{Class, Outcome};
 use crate::policy::{Config, Policy};
 use crate::ratio::Ratio;
-use crate::{breaker, budget, retry};
+use crate::{breaker, budget, endpoint, hedge, limiter, rate, retry, throttle, window};
 use core::num::NonZeroU32;
+use core::time::Duration;
 use proptest::prelude::*;
 
 fn at(millis: u64) -> Instant {
@@ -173,6 +175,78 @@ fn polling_too_early_and_too_often_changes_nothing() {
     );
 }
 
+#[test]
+fn peer_fault_09_a_call_that_was_begun_and_is_not_made_keeps_nothing_from_others() {
+    let mut config = Config::new(Duration::from_secs(1));
+    config.bulkhead = Some(bulkhead::Config::new(NonZeroU32::MIN));
+    config.limiter = Some(limiter::Config::default());
+    let policy = Policy::new(config, "test", 1);
+    let idle: Vec<_> = (0..100)
+        .map(|seed| policy.begin(at(0), CallHint::new(seed)))
+        .collect();
+    for millis in 0..100 {
+        let permit = attempt(&mut policy.begin(at(millis), CallHint::new(1)), millis);
+        permit.finish(at(millis), Outcome::Success);
+    }
+    drop(idle);
+}
+
+/// A thousand calls, all of whose attempts fail at once; how many retries that made.
+fn retries_of_a_thousand(permille: u32) -> u64 {
+    let mut config = Config::new(Duration::from_secs(1));
+    let mut retry = retry::Config::default();
+    retry.backoff.initial = Duration::ZERO;
+    retry.budget = Some(budget::Config {
+        ratio: Ratio::from_permille(permille),
+        floor_per_second: 0,
+        ..budget::Config::default()
+    });
+    config.retry = Some(retry);
+    let policy = Policy::new(config, "test", 2);
+    for seed in 0..1_000 {
+        // Spread over nearly all of the budget's window: deposits count for the whole of it.
+        let millis = seed * 9;
+        let mut call = policy.begin(at(millis), CallHint::new(seed).idempotent());
+        while let Step::Attempt(permit) = call.poll(at(millis)) {
+            call.on_finished(permit, at(millis), Finished::failed(Class::Transient));
+        }
+    }
+    policy.snapshot(at(9_000)).tally.retries
+}
+
+#[test]
+fn peer_fault_10_retries_are_a_share_of_the_calls() {
+    assert_eq!(retries_of_a_thousand(200), 200, "and not a thousand");
+}
+
+#[test]
+fn peer_fault_11_a_budget_of_thirty_percent_is_thirty_percent() {
+    for permille in [300, 400, 600, 999] {
+        assert_eq!(retries_of_a_thousand(permille), u64::from(permille));
+    }
+}
+
+#[test]
+fn peer_fault_32_retries_that_wait_are_counted_before_they_wait() {
+    let mut config = Config::new(Duration::from_secs(10));
+    let mut retry = retry::Config::default();
+    retry.budget.as_mut().unwrap().min_concurrent = 3;
+    retry.budget.as_mut().unwrap().concurrent = Ratio::from_permille(0);
+    retry.budget.as_mut().unwrap().floor_per_second = 1_000;
+    config.retry = Some(retry);
+    let policy = Policy::new(config, "test", 1);
+    let mut waiting = Vec::new();
+    for seed in 0..100 {
+        let mut call = policy.begin(at(0), CallHint::new(seed).idempotent());
+        let permit = attempt(&mut call, 0);
+        match call.on_finished(permit, at(0), Finished::failed(Class::Transient)) {
+            Next::Wait => waiting.push(call),
+            next => assert_eq!(next, Next::Failed(StopReason::BudgetExhausted)),
+        }
+    }
+    assert_eq!(waiting.len(), 3, "the others would all fire together");
+}
+
 /// Every bound on, each tight enough to be met by a few dozen calls.
 fn tight() -> Config {
     let mut config = Config::new(Duration::from_millis(300));
@@ -191,6 +265,39 @@ fn tight() -> Config {
     let mut slots = bulkhead::Config::new(NonZeroU32::new(4).unwrap());
     slots.queue = 3;
     config.bulkhead = Some(slots);
+    let latency = window::QuantileConfig {
+        window: Duration::from_secs(10),
+    };
+    config.hedge = Some(hedge::Config {
+        min_samples: 1,
+        max_hedges: 2,
+        ratio: Ratio::from_permille(700),
+        max_used: Ratio::ONE,
+        latency,
+        ..hedge::Config::default()
+    });
+    config.throttle = Some(throttle::Config {
+        min_calls: 5,
+        min_observed: Duration::ZERO,
+        window: Duration::from_millis(500),
+        ..throttle::Config::default()
+    });
+    config.limiter = Some(limiter::Config {
+        min_window: Duration::from_millis(20),
+        min_samples: 2,
+        ..limiter::Config::new(limiter::Algorithm::Classic(Default::default()))
+    });
+    config.rate = Some(rate::Config::new(
+        NonZeroU32::new(20).unwrap(),
+        Duration::from_millis(300),
+    ));
+    config
+}
+
+/// The same, of a dependency with three endpoints.
+fn tight_and_spread() -> Config {
+    let mut config = tight();
+    config.endpoints = Some(endpoint::Config::new(NonZeroU32::new(3).unwrap()));
     config
 }
 
@@ -207,8 +314,8 @@ enum Move {
 fn moves() -> impl Strategy<Value = Vec<(Move, usize, u64)>> {
     let one = prop_oneof![
         3 => Just(Move::Begin),
-        4 => Just(Move::Poll),
-        3 => (0..6_usize).prop_map(Move::Finish),
+        8 => Just(Move::Poll),
+        2 => (0..6_usize).prop_map(Move::Finish),
         1 => Just(Move::DropCall),
         1 => Just(Move::DropPermit),
     ];
@@ -217,7 +324,7 @@ fn moves() -> impl Strategy<Value = Vec<(Move, usize, u64)>> {
 
 struct Driven {
     call: Option<Call>,
-    permit: Option<AttemptPermit>,
+    permits: Vec<AttemptPermit>,
     attempts: u32,
     deadline: Instant,
 }
@@ -236,8 +343,9 @@ impl Driven {
                     "no more attempts than the policy allows"
                 );
                 assert!(now < self.deadline, "no attempt after the deadline");
-                assert!(self.permit.is_none(), "one attempt at a time");
-                self.permit = Some(permit);
+                let is_hedge = permit.kind() == Kind::Hedge;
+                assert!(is_hedge || self.permits.is_empty(), "retries come after");
+                self.permits.push(permit);
                 false
             }
             Step::WaitUntil(until) | Step::AwaitSlot { until } => {
@@ -245,13 +353,13 @@ impl Driven {
                 false
             }
             Step::Abandon(id) => {
-                let permit = self.permit.take().unwrap();
-                assert_eq!(permit.id(), id);
-                call.on_finished(permit, now, Finished::timed_out()) != Next::Wait
+                let at = self.permits.iter().position(|permit| permit.id() == id);
+                let permit = self.permits.swap_remove(at.unwrap());
+                call.on_abandoned(permit, now) != Next::Wait
             }
             Step::Reject(_) | Step::GiveUp(_) => true,
             Step::TimedOut => {
-                if let Some(permit) = self.permit.take() {
+                for permit in self.permits.drain(..) {
                     permit.abandon(now, false);
                 }
                 true
@@ -260,7 +368,7 @@ impl Driven {
     }
 
     fn finish(&mut self, now: Instant, how: usize) -> bool {
-        let (Some(call), Some(permit)) = (&mut self.call, self.permit.take()) else {
+        let (Some(call), Some(permit)) = (&mut self.call, self.permits.pop()) else {
             return false;
         };
         let finished = [
@@ -271,16 +379,31 @@ impl Driven {
             Finished::failed(Class::Ambiguous),
             Finished::callers_fault(),
         ][how];
-        call.on_finished(permit, now, finished) != Next::Wait
+        let next = call.on_finished(permit, now, finished);
+        if next == Next::Done {
+            for permit in self.permits.drain(..) {
+                call.on_abandoned(permit, now);
+            }
+        }
+        next != Next::Wait
     }
 }
 
 proptest! {
     /// Whatever a driver does, in whatever order: bounds hold, and everything comes back.
     #[test]
-    fn bounds_hold_and_everything_comes_back(moves in moves(), seed in any::<u64>()) {
-        let policy = Policy::new(tight(), "test", 2);
-        let most = policy.config().retry.as_ref().unwrap().max_attempts.get();
+    fn bounds_hold_and_everything_comes_back(
+        moves in moves(), seed in any::<u64>(), spread in any::<bool>(),
+    ) {
+        let config = if spread { tight_and_spread() } else { tight() };
+        let policy = Policy::new(config, "test", 2);
+        let most = policy.config().max_attempts();
+        // How long calls take is known, so that hedges are made.
+        for seed in 0..10 {
+            let mut call = policy.begin(at(0), CallHint::new(seed));
+            let permit = attempt(&mut call, 0);
+            call.on_finished(permit, at(5), Finished::success());
+        }
         let (mut now, mut driven): (u64, Vec<Driven>) = (0, Vec::new());
         for (index, (step, pick, millis)) in moves.into_iter().enumerate() {
             now += millis;
@@ -291,7 +414,7 @@ proptest! {
                 };
                 let call = policy.begin(at(now), hint);
                 let deadline = call.deadline();
-                driven.push(Driven { call: Some(call), permit: None, attempts: 0, deadline });
+                driven.push(Driven { call: Some(call), permits: Vec::new(), attempts: 0, deadline });
                 continue;
             }
             if driven.is_empty() {
@@ -305,10 +428,10 @@ proptest! {
                 Move::Finish(how) => one.finish(at(now), how),
                 Move::DropCall => {
                     one.call = None;
-                    one.permit.is_none()
+                    one.permits.is_empty()
                 }
                 Move::DropPermit => {
-                    one.permit = None;
+                    one.permits.clear();
                     true
                 }
             };
@@ -316,16 +439,25 @@ proptest! {
                 driven.swap_remove(picked);
             }
             let shown = policy.snapshot(at(now));
-            let open = driven.iter().filter(|one| one.permit.is_some()).count() as u64;
+            let open = driven.iter().map(|one| one.permits.len() as u64).sum::<u64>();
             prop_assert_eq!(shown.tally.in_flight(), open, "begun = ended + in flight");
             let slots = shown.bulkhead.unwrap();
             prop_assert!(slots.in_use <= slots.limit && slots.waiting <= 3);
             prop_assert!(u64::from(slots.in_use) >= open);
+            prop_assert_eq!(u64::from(shown.limiter.unwrap().in_flight), open, "a place each");
+            let calls = driven.iter().filter(|one| one.call.is_some()).count() as u64;
+            prop_assert_eq!(shown.operations[0].progress.in_flight, calls, "started = ended + in flight");
+            let there: u64 = shown.endpoints.iter().map(|endpoint| endpoint.balance.in_flight).sum();
+            prop_assert_eq!(there, if spread { open } else { 0 });
         }
         drop(driven);
         let shown = policy.snapshot(at(now));
         let (slots, budget) = (shown.bulkhead.unwrap(), shown.budget.unwrap());
         prop_assert_eq!((slots.in_use, slots.waiting, budget.extras), (0, 0, 0));
-        prop_assert_eq!(shown.breaker.unwrap().probes, 0);
+        prop_assert_eq!(shown.operations[0].hedges.unwrap().extras, 0);
+        let circuits = shown.endpoints.into_iter().filter_map(|endpoint| endpoint.breaker);
+        for circuit in circuits.chain(shown.breaker) {
+            prop_assert_eq!(circuit.probes, 0);
+        }
     }
 }

@@ -23,7 +23,7 @@
 //! | `policy deadline=… attempt_timeout=…` | the bounds that are always there |
 //! | `retry attempts=… initial=… max=… growth=… jitter=… throttled=… max_retry_after=…` | retries; `budget` lines add theirs |
 //! | `budget ratio=… floor=… window=… min_concurrent=… concurrent=…` | the retry budget; off without it |
-//! | `breaker [classic] consecutive=… rate=… min_calls=… window=… min_observed=… open=… max_open=… open_jitter=… probes=… spacing=… successes=… tolerated=… lease=… ramp=…` | the breaker |
+//! | `breaker [classic] consecutive=… rate=… min_calls=… window=… min_observed=… slow=… slower_than=… mode=… open=… max_open=… open_jitter=… probes=… spacing=… successes=… tolerated=… lease=… ramp=…` | the breaker |
 //! | `bulkhead limit=… queue=… wait=… share=…` | the slots |
 //! | `seed N` | the dice |
 //! | `call NAME at T [x N every D] [idempotent] [unreplayable] [deadline=D]: SCRIPT` | calls; more than one are named `NAME1`, `NAME2`, … |
@@ -43,7 +43,7 @@ use core::time::Duration;
 
 pub use parse::ParseError;
 pub use run::run;
-pub use say::{rejected, shown, stopped};
+pub use say::{begun, rejected, shown, stopped};
 
 use crate::outcome::Finished;
 use crate::policy::Config;

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::{Case, Line, ScriptedAttempt, ScriptedCall};
 use crate::backoff::{Growth, Jitter};
-use crate::breaker::{self, FailureRate};
+use crate::breaker::{self, FailureRate, Mode, SlowRate, SlowerThan};
 use crate::budget;
 use crate::bulkhead;
 use crate::outcome::{Class, Finished};
@@ -140,7 +140,7 @@ fn read_retry(text: &str, budget: Option<budget::Config>) -> Reading<retry::Conf
                 retry.throttled.jitter = retry.backoff.jitter;
             }
             "throttled" => retry.throttled.initial = duration(value)?,
-            "max_retry_after" => retry.max_retry_after = duration(value)?,
+            "max_retry_after" => retry.retry_after.cap = duration(value)?,
             other => return Err(unknown(other)),
         }
     }
@@ -168,6 +168,7 @@ fn read_breaker(text: &str) -> Reading<breaker::Config> {
         None => (
             breaker::Config {
                 rate: None,
+                slow: None,
                 consecutive: None,
                 ..Default::default()
             },
@@ -203,6 +204,19 @@ fn read_breaker(text: &str) -> Reading<breaker::Config> {
                     ..rate()
                 });
             }
+            "slow" => {
+                breaker.slow = Some(SlowRate {
+                    threshold: ratio(value)?,
+                    ..breaker.slow.clone().unwrap_or_default()
+                });
+            }
+            "slower_than" => {
+                breaker.slow = Some(SlowRate {
+                    than: SlowerThan::Fixed(duration(value)?),
+                    ..breaker.slow.clone().unwrap_or_default()
+                });
+            }
+            "mode" => breaker.mode = mode(value)?,
             "open" => breaker.open.initial = duration(value)?,
             "max_open" => breaker.open.max = duration(value)?,
             "open_jitter" => breaker.open.jitter = ratio(value)?,
@@ -357,6 +371,11 @@ fn jitter(text: &str) -> Reading<Jitter> {
         "decorrelated" => Ok(Jitter::Decorrelated),
         other => Ok(Jitter::Proportional(ratio(other)?)),
     }
+}
+
+fn mode(text: &str) -> Reading<Mode> {
+    let found = Mode::ALL.into_iter().find(|mode| mode.as_str() == text);
+    found.ok_or_else(|| format!("{text:?} is not who decides about a circuit"))
 }
 
 fn instant(text: &str) -> Reading<Instant> {

@@ -1,9 +1,8 @@
 //! The core's own driver of a case: virtual time, one event after the other.
 
-use super::{Case, Line, ScriptedAttempt, ScriptedCall, rejected, shown, stopped};
+use super::{Case, Line, ScriptedAttempt, ScriptedCall, begun, rejected, shown, stopped};
 use crate::breaker::State;
-use crate::call::{AttemptPermit, Call, CallHint, Next, Step};
-use crate::outcome::Finished;
+use crate::call::{AttemptId, AttemptPermit, Call, CallHint, Next, Step};
 use crate::policy::Policy;
 use crate::time::Instant;
 
@@ -90,7 +89,7 @@ enum Play {
     Runs {
         call: Box<Call>,
         wake: Instant,
-        attempt: Option<Attempt>,
+        attempts: Vec<Attempt>,
     },
     Over,
 }
@@ -106,15 +105,10 @@ impl Actor<'_> {
     fn due(&self) -> Option<Instant> {
         match &self.play {
             Play::Waits => Some(self.script.at),
-            Play::Runs { wake, attempt, .. } => {
-                let ends = attempt
-                    .as_ref()
-                    .map_or(Instant::MAX, |attempt| attempt.ends);
-                Some(
-                    (*wake)
-                        .min(ends)
-                        .min(self.script.dropped_at.unwrap_or(Instant::MAX)),
-                )
+            Play::Runs { wake, attempts, .. } => {
+                let ends = attempts.iter().map(|attempt| attempt.ends);
+                let dropped = self.script.dropped_at;
+                ends.chain([*wake]).chain(dropped).min()
             }
             Play::Over => None,
         }
@@ -134,15 +128,16 @@ impl Actor<'_> {
                 self.play = Play::Runs {
                     call,
                     wake: now,
-                    attempt: None,
+                    attempts: Vec::new(),
                 };
                 self.go_on(stage);
                 true
             }
             Play::Waits | Play::Over => false,
-            Play::Runs { attempt, .. } => {
-                if attempt.as_ref().is_some_and(|attempt| attempt.ends <= now) {
-                    self.end_attempt(stage);
+            Play::Runs { attempts, .. } => {
+                if let Some(at) = attempts.iter().position(|attempt| attempt.ends <= now) {
+                    let ended = attempts.remove(at);
+                    self.end_attempt(stage, ended);
                     return true;
                 }
                 if self.script.dropped_at.is_some_and(|at| at <= now) {
@@ -160,7 +155,7 @@ impl Actor<'_> {
         while let Play::Runs {
             call,
             wake,
-            attempt,
+            attempts,
         } = &mut self.play
         {
             let step = call.poll(stage.now);
@@ -175,8 +170,10 @@ impl Actor<'_> {
                         }
                         ScriptedAttempt::Hangs => Instant::MAX,
                     };
-                    stage.say(&self.script.name, format!("attempt {number}"));
-                    *attempt = Some(Attempt {
+                    let several = stage.policy.config().endpoints.is_some();
+                    let endpoint = several.then(|| permit.endpoint().index());
+                    stage.say(&self.script.name, begun(number, permit.kind(), endpoint));
+                    attempts.push(Attempt {
                         permit,
                         script,
                         ends,
@@ -186,11 +183,7 @@ impl Actor<'_> {
                     *wake = until;
                     return moved;
                 }
-                Step::Abandon(_) => {
-                    if let Some(Attempt { permit, .. }) = attempt.take() {
-                        self.abandoned(stage, permit);
-                    }
-                }
+                Step::Abandon(id) => self.abandon(stage, id),
                 Step::Reject(rejection) => {
                     self.over(stage, rejected(&rejection));
                 }
@@ -202,21 +195,15 @@ impl Actor<'_> {
         moved
     }
 
-    fn end_attempt(&mut self, stage: &mut Stage) {
-        let Play::Runs { call, attempt, .. } = &mut self.play else {
+    fn end_attempt(&mut self, stage: &mut Stage, ended: Attempt) {
+        let Play::Runs { call, attempts, .. } = &mut self.play else {
             return;
         };
-        let Some(Attempt { permit, script, .. }) = attempt.take() else {
-            return;
-        };
-        let ScriptedAttempt::Ends(_, finished) = script else {
-            *attempt = Some(Attempt {
-                permit,
-                script,
-                ends: Instant::MAX,
-            });
+        let ScriptedAttempt::Ends(_, finished) = ended.script else {
+            attempts.insert(0, ended);
             return self.hang_up(stage, "panicked", true);
         };
+        let permit = ended.permit;
         if let Some(class) = finished.class {
             stage.say(
                 &self.script.name,
@@ -228,15 +215,19 @@ impl Actor<'_> {
         self.follow(stage, next);
     }
 
-    fn abandoned(&mut self, stage: &mut Stage, permit: AttemptPermit) {
-        stage.say(
-            &self.script.name,
-            format!("attempt {} abandoned", permit.id()),
-        );
-        let Play::Runs { call, .. } = &mut self.play else {
+    fn abandon(&mut self, stage: &mut Stage, id: AttemptId) {
+        let Play::Runs { call, attempts, .. } = &mut self.play else {
             return;
         };
-        let next = call.on_finished(permit, stage.now, Finished::timed_out());
+        let Some(at) = attempts
+            .iter()
+            .position(|attempt| attempt.permit.id() == id)
+        else {
+            return;
+        };
+        let permit = attempts.remove(at).permit;
+        stage.say(&self.script.name, format!("attempt {id} abandoned"));
+        let next = call.on_abandoned(permit, stage.now);
         stage.watch_circuit();
         self.follow(stage, next);
     }
@@ -246,23 +237,42 @@ impl Actor<'_> {
             Next::Wait => {
                 self.go_on(stage);
             }
-            Next::Done => self.over(stage, "ok".to_owned()),
+            Next::Done => {
+                self.lose_others(stage);
+                self.over(stage, "ok".to_owned());
+            }
             Next::Failed(reason) => self.over(stage, stopped(reason)),
         }
     }
 
-    /// Ends the call from outside: its attempt, if one runs, is dropped.
-    fn hang_up(&mut self, stage: &mut Stage, why: &str, unwinding: bool) {
-        let running = match &mut self.play {
-            Play::Runs { attempt, .. } => attempt.take(),
-            Play::Waits | Play::Over => None,
+    /// The call has its answer: what else is under way is dropped.
+    fn lose_others(&mut self, stage: &mut Stage) {
+        let Play::Runs { call, attempts, .. } = &mut self.play else {
+            return;
         };
-        if let Some(Attempt { permit, .. }) = running {
+        for Attempt { permit, .. } in attempts.drain(..) {
             stage.say(
                 &self.script.name,
                 format!("attempt {} abandoned", permit.id()),
             );
-            permit.abandon(stage.now, unwinding);
+            call.on_abandoned(permit, stage.now);
+            stage.watch_circuit();
+        }
+    }
+
+    /// Ends the call from outside: the attempts under way are dropped. With `panicked`, the first of them
+    /// did.
+    fn hang_up(&mut self, stage: &mut Stage, why: &str, panicked: bool) {
+        let running = match &mut self.play {
+            Play::Runs { attempts, .. } => core::mem::take(attempts),
+            Play::Waits | Play::Over => Vec::new(),
+        };
+        for (at, Attempt { permit, .. }) in running.into_iter().enumerate() {
+            stage.say(
+                &self.script.name,
+                format!("attempt {} abandoned", permit.id()),
+            );
+            permit.abandon(stage.now, panicked && at == 0);
             stage.watch_circuit();
         }
         self.over(stage, why.to_owned());

@@ -1,8 +1,19 @@
 //! The words in which every driver tells what happened.
 
+use crate::call::Kind;
 use crate::policy::Snapshot;
 use crate::rejection::Rejection;
 use crate::stop::StopReason;
+
+/// An attempt began, at that endpoint if there are several.
+#[must_use]
+pub fn begun(number: u32, kind: Kind, endpoint: Option<usize>) -> String {
+    let hedge = if kind == Kind::Hedge { ", a hedge" } else { "" };
+    match endpoint {
+        Some(endpoint) => format!("attempt {number} at {endpoint}{hedge}"),
+        None => format!("attempt {number}{hedge}"),
+    }
+}
 
 /// A call was refused.
 #[must_use]
@@ -30,6 +41,18 @@ pub fn shown(snapshot: &Snapshot) -> String {
     if let Some(breaker) = &snapshot.breaker {
         parts.push(format!("circuit={}", breaker.state.as_str()));
         parts.push(format!("calls={} bad={}", breaker.calls, breaker.bad));
+    }
+    if let Some(throttle) = &snapshot.throttle {
+        parts.push(format!(
+            "wanted={} accepted={} held_back={}",
+            throttle.wanted, throttle.accepted, throttle.held_back
+        ));
+    }
+    if let Some(limiter) = &snapshot.limiter {
+        parts.push(format!(
+            "limit={} taken={}",
+            limiter.limit, limiter.in_flight
+        ));
     }
     if let Some(bulkhead) = &snapshot.bulkhead {
         parts.push(format!(

@@ -42,8 +42,9 @@ use crate::entropy::{Entropy, hash};
 use crate::outcome::Outcome;
 use crate::ratio::Ratio;
 use crate::rejection::{Reason, Rejection};
+use crate::slots::Slots;
 use crate::stripe::Stripe;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering, Protocol, update};
+use crate::sync::{Arc, Mutex};
 use crate::time::Instant;
 
 /// A call is calm if at most this share of the limit was used when it began: it hardly waited.
@@ -135,8 +136,7 @@ pub struct Limiter(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    in_flight: AtomicU64,
-    limit: AtomicU64,
+    slots: Slots,
     window: Window,
     state: Mutex<State>,
 }
@@ -151,22 +151,16 @@ enum State {
     Gradient2(Gradient2),
 }
 
-/// What an admitted attempt carries: the core's own form of a [`Permit`], without the handle.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Admission {
-    began: Instant,
-    stripe: Stripe,
-    /// How many were in flight with this one when it began.
-    in_flight: u32,
-}
-
 /// One place among those in flight. Report how the attempt ended with [`Permit::finish`]; dropped, it gives
 /// its place back and counts for nothing.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped at once admits nothing"]
 pub struct Permit {
     limiter: Limiter,
-    admission: Option<Admission>,
+    began: Instant,
+    stripe: Stripe,
+    /// How many were in flight with this one when it began.
+    in_flight: u32,
 }
 
 impl Permit {
@@ -174,20 +168,16 @@ impl Permit {
     ///
     /// Only a success says how long a call takes: failures are quick, and would pass for health. Overload is
     /// a drop. A failure is one for [`Algorithm::Classic`] alone, whose rule says so.
-    pub fn finish(mut self, now: Instant, outcome: Outcome) {
-        if let Some(admission) = self.admission.take() {
-            self.limiter.settle(admission, now, outcome);
-        }
+    pub fn finish(self, now: Instant, outcome: Outcome) {
+        let took = now.since(self.began);
+        self.limiter
+            .observe(self.stripe, self.in_flight, took, now, outcome);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(admission) = self.admission.take() {
-            // An ignored outcome moves nothing that needs the time.
-            self.limiter
-                .settle(admission, Instant::ZERO, Outcome::Ignored);
-        }
+        self.limiter.release(self.stripe);
     }
 }
 
@@ -229,8 +219,7 @@ impl Limiter {
             samples: u64::from(config.min_samples),
         };
         Self(Arc::new(Shared {
-            in_flight: AtomicU64::new(0),
-            limit: AtomicU64::new(u64::from(state.limit())),
+            slots: Slots::new(state.limit(), stripes),
             window: Window::new(span, stripes),
             state: Mutex::new(state),
             config,
@@ -243,25 +232,25 @@ impl Limiter {
     /// [`Reason::LimiterFull`]. When a place comes free nobody can tell.
     #[inline]
     pub fn try_acquire(&self, now: Instant, stripe: Stripe) -> Result<Permit, Rejection> {
-        let admission = self.admit(now, stripe)?;
+        let in_flight = self.admit(stripe)?;
         Ok(Permit {
             limiter: self.clone(),
-            admission: Some(admission),
+            began: now,
+            stripe,
+            in_flight,
         })
     }
 
     /// Whether more than `share` of the limit is used: too much for attempts that need not be made.
     #[must_use]
     pub fn is_used_beyond(&self, share: Ratio) -> bool {
-        let in_flight = self.0.in_flight.load(Ordering::Relaxed);
-        in_flight > share.of(self.0.limit.load(Ordering::Relaxed))
+        let slots = &self.0.slots;
+        u64::from(slots.in_use()) > share.of(u64::from(slots.limit()))
     }
 
     /// What the limiter shows of itself.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let held =
-            |word: &AtomicU64| u32::try_from(word.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
         let own = self.0.state.lock().ok().and_then(|state| match &*state {
             State::Own(own) => Some(OwnSnapshot {
                 cause: own.cause(),
@@ -272,42 +261,51 @@ impl Limiter {
             _ => None,
         });
         Snapshot {
-            limit: held(&self.0.limit),
-            in_flight: held(&self.0.in_flight),
+            limit: self.0.slots.limit(),
+            in_flight: self.0.slots.in_use(),
             own,
         }
     }
 
-    /// Takes a place without a permit: the caller settles it.
+    /// Takes a place without a permit: the caller [releases](Limiter::release) it. Answers how many are in
+    /// flight with this one: exactly, as long as one stripe alone is used, and a few too many otherwise.
     #[inline]
-    pub(crate) fn admit(&self, now: Instant, stripe: Stripe) -> Result<Admission, Rejection> {
-        let limit = self.0.limit.load(Ordering::Relaxed);
-        let taken = update(Protocol::Limiter, &self.0.in_flight, |in_flight| {
-            (in_flight < limit).then_some(in_flight + 1)
-        });
-        let (_, in_flight) = taken.ok_or(Rejection::new(Reason::LimiterFull))?;
-        Ok(Admission {
-            began: now,
-            stripe,
-            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
-        })
+    pub(crate) fn admit(&self, stripe: Stripe) -> Result<u32, Rejection> {
+        let slots = &self.0.slots;
+        if slots.acquire(stripe) {
+            Ok(slots.in_use_seen_from(stripe))
+        } else {
+            Err(Rejection::new(Reason::LimiterFull))
+        }
     }
 
-    /// Takes back what [`Limiter::admit`] gave, with what became of it.
+    /// Gives back a place that [`Limiter::admit`] gave.
     #[inline]
-    pub(crate) fn settle(&self, admission: Admission, now: Instant, outcome: Outcome) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let (window, stripe) = (&self.0.window, admission.stripe);
+    pub(crate) fn release(&self, stripe: Stripe) {
+        // Nobody waits for one.
+        _ = self.0.slots.release(stripe);
+    }
+
+    /// Learns what an attempt was like that began when `in_flight` were under way.
+    #[inline]
+    pub(crate) fn observe(
+        &self,
+        stripe: Stripe,
+        in_flight: u32,
+        took: Duration,
+        now: Instant,
+        outcome: Outcome,
+    ) {
+        let window = &self.0.window;
         match outcome {
             Outcome::Success => {
-                let limit = self.0.limit.load(Ordering::Relaxed);
-                let calm = u64::from(admission.in_flight) <= CALM.of(limit).max(1);
-                let took = now.since(admission.began);
-                window.record_served(stripe, took, admission.in_flight, calm);
+                let limit = u64::from(self.0.slots.limit());
+                let calm = u64::from(in_flight) <= CALM.of(limit).max(1);
+                window.record_served(stripe, took, in_flight, calm);
             }
             Outcome::Failure if !self.failures_are_drops() => return,
             Outcome::Failure | Outcome::Overload => {
-                window.record_dropped(stripe, admission.in_flight);
+                window.record_dropped(stripe, in_flight);
             }
             Outcome::Ignored => return,
         }
@@ -330,8 +328,7 @@ impl Limiter {
             return;
         };
         if seen.served + seen.dropped >= u64::from(self.0.config.min_samples.max(1)) {
-            let limit = state.step(&seen);
-            self.0.limit.store(u64::from(limit), Ordering::Relaxed);
+            self.0.slots.resize(state.step(&seen));
         }
     }
 }

@@ -98,7 +98,7 @@ impl Window {
             began: AtomicU64::new(0),
             all: Histogram::new(SLICES, stripes),
             calm: Histogram::new(SLICES, stripes),
-            tallies: Striped::new(stripes, || Tally {
+            tallies: Striped::with_own(stripes, || Tally {
                 calls: core::array::from_fn(|_| AtomicU64::new(0)),
                 peak: core::array::from_fn(|_| AtomicU64::new(0)),
             }),
@@ -159,8 +159,9 @@ impl Window {
         Some(observed)
     }
 
+    #[inline]
     fn count(&self, stripe: Stripe, number: u64, shift: u32, in_flight: u32) {
-        let tally = self.tallies.of(stripe);
+        let (tally, writers) = self.tallies.at(stripe);
         let (place, tag) = (place(number), number & TAG_MASK);
         let word = &tally.calls[place];
         let mut held = word.load(Ordering::Relaxed);
@@ -168,7 +169,7 @@ impl Window {
             let theirs = held >> TAG_SHIFT;
             if theirs == tag || is_ahead(theirs, tag, TAG_MASK) {
                 if held >> shift & COUNT_MASK < FULL {
-                    word.fetch_add(1 << shift, Ordering::Relaxed);
+                    writers.add(word, 1 << shift);
                 }
                 break;
             }
@@ -178,6 +179,9 @@ impl Window {
             }
         }
         let peak = tag << TAG_SHIFT | u64::from(in_flight);
+        if tally.peak[place].load(Ordering::Relaxed) == peak {
+            return;
+        }
         update(Protocol::Limiter, &tally.peak[place], |held| {
             let theirs = held >> TAG_SHIFT;
             let is_higher = theirs == tag && held < peak;

@@ -1,21 +1,27 @@
 //! What the calls of one dependency share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Config;
+use super::operation::Operation;
 use crate::breaker::Breaker;
 use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
 use crate::counter::{Counts, Tally};
-use crate::stripe::{Stripe, Striped};
-use crate::time::nanos;
+use crate::endpoint::{EndpointId, Endpoints};
+use crate::limiter::Limiter;
+use crate::rate::RateLimit;
+use crate::ratio::Ratio;
+use crate::stripe::Striped;
+use crate::throttle::Throttle;
+use crate::time::{Instant, nanos};
 
 /// A stripe's view of a policy. Its reference count lies on lines of its own, inside the `Arc`: a call
 /// that clones it meets no other thread.
 #[derive(Debug)]
 pub(crate) struct Local {
-    pub(crate) stripe: Stripe,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) operation: Arc<Operation>,
 }
 
 #[derive(Debug)]
@@ -25,23 +31,56 @@ pub(crate) struct Shared {
     pub(crate) deadline: u64,
     /// [`Config::attempt_timeout`] likewise; `u64::MAX`: none.
     pub(crate) attempt_timeout: u64,
+    /// [`Config::max_attempts`].
+    pub(crate) max_attempts: u32,
     pub(crate) counts: Striped<Counts>,
-    pub(crate) breaker: Option<Breaker>,
+    pub(crate) rate: Option<RateLimit>,
+    pub(crate) throttle: Option<Throttle>,
+    /// One for each endpoint, or none.
+    pub(crate) breakers: Box<[Breaker]>,
+    pub(crate) endpoints: Option<Endpoints>,
+    pub(crate) limiter: Option<Limiter>,
     pub(crate) bulkhead: Option<Bulkhead>,
     pub(crate) budget: Option<Budget>,
+    /// Those that were asked for, the nameless one first.
+    operations: Mutex<Vec<Arc<Operation>>>,
 }
+
+/// A policy keeps at most so many operations apart: names that come out of requests would fill the memory.
+const MAX_OPERATIONS: usize = 256;
+
+/// What the operations beyond that share.
+const OTHERS: &str = "others";
 
 impl Shared {
     pub(crate) fn new(config: Config, identity: &str, stripes: usize) -> Self {
         let budget = config.retry.as_ref().and_then(|retry| retry.budget.clone());
-        let breaker = config.breaker.clone();
+        let endpoints = config
+            .endpoints
+            .as_ref()
+            .and_then(|endpoints| Endpoints::new(endpoints, identity, stripes));
         Self {
-            breaker: breaker.map(|breaker| Breaker::new(breaker, identity, stripes)),
-            bulkhead: config.bulkhead.clone().map(Bulkhead::new),
+            breakers: breakers(&config, endpoints.is_some(), identity, stripes),
+            endpoints,
+            rate: config.rate.clone().map(RateLimit::new),
+            throttle: config
+                .throttle
+                .clone()
+                .map(|throttle| Throttle::new(throttle, stripes)),
+            limiter: config
+                .limiter
+                .clone()
+                .map(|limiter| Limiter::new(limiter, identity, stripes)),
+            bulkhead: config
+                .bulkhead
+                .clone()
+                .map(|bulkhead| Bulkhead::striped(bulkhead, stripes)),
             budget: budget.map(|budget| Budget::new(budget, stripes)),
-            counts: Striped::new(stripes, Counts::new),
+            counts: Striped::with_own(stripes, Counts::new),
+            operations: Mutex::new(Vec::new()),
             deadline: nanos(config.deadline),
             attempt_timeout: config.attempt_timeout.map_or(u64::MAX, nanos),
+            max_attempts: config.max_attempts(),
             config,
         }
     }
@@ -49,4 +88,70 @@ impl Shared {
     pub(crate) fn tally(&self) -> Tally {
         Tally::of(&self.counts)
     }
+
+    #[inline]
+    pub(crate) fn breaker(&self, endpoint: EndpointId) -> Option<&Breaker> {
+        self.breakers.get(endpoint.index())
+    }
+
+    /// Whether a call that comes at `when` is certain to be refused by every endpoint's breaker.
+    pub(crate) fn refuses(&self, when: Instant) -> bool {
+        !self.breakers.is_empty() && self.breakers.iter().all(|breaker| breaker.refuses(when))
+    }
+
+    /// Whether more than `share` of what may be in flight is.
+    pub(crate) fn is_used_beyond(&self, share: Ratio) -> bool {
+        let limiter = self.limiter.as_ref();
+        let bulkhead = self.bulkhead.as_ref();
+        limiter.is_some_and(|limiter| limiter.is_used_beyond(share))
+            || bulkhead.is_some_and(|bulkhead| bulkhead.is_used_beyond(share))
+    }
+
+    /// The operation called `name`, which is made if it is new.
+    pub(crate) fn operation(&self, name: &str, stripes: usize) -> Arc<Operation> {
+        let mut known = self
+            .operations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let name = if known.len() < MAX_OPERATIONS {
+            name
+        } else {
+            known_or_other(&known, name)
+        };
+        if let Some(found) = known.iter().find(|operation| &*operation.name == name) {
+            return Arc::clone(found);
+        }
+        let (progress, hedge) = (self.config.progress.clone(), self.config.hedge.clone());
+        let made = Arc::new(Operation::new(name, progress, hedge, stripes));
+        known.push(Arc::clone(&made));
+        made
+    }
+
+    pub(crate) fn operations(&self) -> Vec<Arc<Operation>> {
+        let known = self
+            .operations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.clone()
+    }
+}
+
+fn known_or_other<'a>(known: &[Arc<Operation>], name: &'a str) -> &'a str {
+    let is_known = known.iter().any(|operation| &*operation.name == name);
+    if is_known { name } else { OTHERS }
+}
+
+fn breakers(config: &Config, several: bool, identity: &str, stripes: usize) -> Box<[Breaker]> {
+    let Some(breaker) = &config.breaker else {
+        return Box::default();
+    };
+    if !several {
+        return Box::new([Breaker::new(breaker.clone(), identity, stripes)]);
+    }
+    let count = config.endpoints.as_ref().map_or(1, |endpoints| {
+        endpoints.count.get().min(crate::endpoint::MAX_ENDPOINTS)
+    });
+    // Each with dice of its own: endpoints that failed together do not probe in step.
+    let of = |endpoint| Breaker::new(breaker.clone(), &format!("{identity}#{endpoint}"), stripes);
+    (0..count).map(of).collect()
 }

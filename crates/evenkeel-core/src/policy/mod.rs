@@ -5,29 +5,52 @@
 //!
 //! 1. **Deadline.** One for the whole call, its waits and retries included; the tighter of the caller's
 //!    and the policy's. Nothing starts after it and nothing sleeps past it.
-//! 2. **Retry, with its budget.** Around everything below, so that each attempt meets all of it afresh; the
+//! 2. **Rate.** Once for each call, however many attempts it makes: a quota is about what was asked for.
+//! 3. **Retry, with its budget.** Around everything below, so that each attempt meets all of it afresh; the
 //!    budget is shared by the calls of a dependency and taken before the wait.
-//! 3. **Breaker.** A dependency that cannot answer is left alone before a slot is spent on it.
-//! 4. **Bulkhead.** The slot is taken last and held until the attempt is really over.
-//! 5. **Attempt timeout.** Around the attempt alone: waiting for a slot is not the dependency's fault.
+//! 4. **Hedge**, with the same budget and one of its own: an extra attempt is an extra attempt.
+//! 5. **Throttle.** A dependency that refuses a part of its calls is not sent that part.
+//! 6. **Breaker**, one for each endpoint. A dependency that cannot answer is left alone before a slot is
+//!    spent on it.
+//! 7. **Adaptive limit, bulkhead**, either or both. The slot is taken last and held until the attempt is
+//!    really over.
+//! 8. **Attempt timeout.** Around the attempt alone: waiting for a slot is not the dependency's fault.
 //!
-//! Refusals by 1 to 4 are ours: they never reach the breaker's counts. A [`Policy`] is the live form,
-//! shared by all calls; [`Policy::begin`] hands out a [`Call`], the machine that walks one call through
-//! the order above.
+//! # What each of them learns from
+//!
+//! Refusals by 1 to 7 are ours: they say nothing about the dependency. What an attempt that was made came
+//! to is told as follows, once, when it is judged.
+//!
+//! | | success | failure | overload: refused | overload: timed out | ignored |
+//! |---|---|---|---|---|---|
+//! | breaker | good | bad | bad | bad | nothing; a probe's place is free |
+//! | limiter | its latency | nothing (a drop for its classic rule) | a drop | a drop | nothing |
+//! | throttle | accepted | accepted | refused | half accepted | nothing |
+//! | latency, for hedges | its latency | nothing | nothing | its latency, at least | nothing, unless it lost to a hedge |
+//! | outliers | good | bad | nothing | bad | nothing |
+//!
+//! The throttle counts one thing more: what it holds back itself counts as wanted and not as accepted, or
+//! the share that is held back would swing. Latency is counted to the head of the answer; the slot is held
+//! to the end of its body.
+//!
+//! A [`Policy`] is the live form, shared by all calls; [`Policy::begin`] hands out a [`Call`], the machine
+//! that walks one call through the order above.
 
 mod config;
 pub(crate) mod live;
+mod operation;
 
 use std::sync::Arc;
 
 pub use config::Config;
 use live::{Local, Shared};
+pub use operation::OperationSnapshot;
 
 use crate::call::{Call, CallHint};
 use crate::counter::Tally;
-use crate::stripe::{Padded, Stripe};
+use crate::stripe::Padded;
 use crate::time::Instant;
-use crate::{breaker, budget, bulkhead};
+use crate::{breaker, budget, bulkhead, endpoint, limiter, rate, throttle};
 
 /// The live bounds of one dependency. Cheap to clone; clones are one policy.
 ///
@@ -54,12 +77,22 @@ pub struct Policy {
 pub struct Snapshot {
     /// What happened to its calls so far.
     pub tally: Tally,
-    /// The circuit, if there is one.
+    /// How much of the rate is left, if there is one.
+    pub rate: Option<rate::Snapshot>,
+    /// The share that is held back, if any may be.
+    pub throttle: Option<throttle::Snapshot>,
+    /// The circuit, if there is one; of several endpoints, each has its own in [`Snapshot::endpoints`].
     pub breaker: Option<breaker::Snapshot>,
+    /// The adaptive limit, if there is one.
+    pub limiter: Option<limiter::Snapshot>,
     /// The slots, if they are bounded.
     pub bulkhead: Option<bulkhead::Snapshot>,
     /// The retry budget, if there is one.
     pub budget: Option<budget::Snapshot>,
+    /// The endpoints, if there are several.
+    pub endpoints: Vec<endpoint::Snapshot>,
+    /// The operations that were asked for. The first one is of the calls that name none.
+    pub operations: Vec<OperationSnapshot>,
 }
 
 impl Policy {
@@ -68,16 +101,43 @@ impl Policy {
     #[must_use]
     pub fn new(config: Config, identity: &str, stripes: usize) -> Self {
         let stripes = stripes.clamp(1, 1 << 10).next_power_of_two();
-        let shared = Arc::new(Shared::new(config, identity, stripes));
-        let local = |stripe| {
+        Self::of(
+            &Arc::new(Shared::new(config, identity, stripes)),
+            "",
+            stripes,
+        )
+    }
+
+    /// The same policy for the calls of one kind: the bounds are shared, while progress and latency, and so
+    /// the wait before a hedge, are `name`'s own. Ask once and keep it.
+    ///
+    /// Names are for code, not for data: beyond 256 of them the rest are counted together.
+    ///
+    /// ```
+    /// use evenkeel_core::{call::{CallHint, Step}, policy::{Config, Policy}, time::Instant};
+    ///
+    /// let policy = Policy::new(Config::default(), "search", 1);
+    /// let suggest = policy.operation("suggest");
+    /// let mut call = suggest.begin(Instant::ZERO, CallHint::new(1));
+    /// assert!(matches!(call.poll(Instant::ZERO), Step::Attempt(_)));
+    /// let shown = policy.snapshot(Instant::ZERO);
+    /// assert_eq!((&*shown.operations[1].name, shown.operations[1].progress.attempts), ("suggest", 1));
+    /// ```
+    #[must_use]
+    pub fn operation(&self, name: &str) -> Self {
+        Self::of(&self.stripes[0].shared, name, self.stripes.len())
+    }
+
+    fn of(shared: &Arc<Shared>, operation: &str, stripes: usize) -> Self {
+        let operation = shared.operation(operation, stripes);
+        let local = || {
             Arc::new(Padded(Local {
-                stripe: Stripe(stripe),
-                shared: shared.clone(),
+                shared: Arc::clone(shared),
+                operation: Arc::clone(&operation),
             }))
         };
-        let stripes: Vec<_> = (0_u32..).take(stripes).map(local).collect();
         Self {
-            stripes: stripes.into(),
+            stripes: core::iter::repeat_with(local).take(stripes).collect(),
         }
     }
 
@@ -85,7 +145,7 @@ impl Policy {
     #[inline]
     #[must_use]
     pub fn begin(&self, now: Instant, hint: CallHint) -> Call {
-        let local = &self.stripes[hint.stripe.0 as usize & (self.stripes.len() - 1)];
+        let local = &self.stripes[hint.stripe.number() as usize & (self.stripes.len() - 1)];
         Call::new(Arc::clone(local), now, hint)
     }
 
@@ -95,18 +155,49 @@ impl Policy {
         &self.stripes[0].shared.config
     }
 
+    /// Sets who decides about the circuit, or about those of all endpoints; answers a change of state that this
+    /// made.
+    pub fn set_breaker_mode(
+        &self,
+        mode: breaker::Mode,
+        now: Instant,
+    ) -> Option<breaker::Transition> {
+        let breakers = &self.stripes[0].shared.breakers;
+        let moved = breakers.iter().map(|breaker| breaker.set_mode(mode, now));
+        moved.fold(None, |before, moved| moved.or(before))
+    }
+
     /// What the policy shows of itself. Consumes no permit and no probe.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let shared = &self.stripes[0].shared;
+        let endpoints = shared.endpoints.as_ref();
         Snapshot {
             tally: shared.tally(),
-            breaker: shared.breaker.as_ref().map(|breaker| breaker.snapshot(now)),
+            rate: shared.rate.as_ref().map(|rate| rate.snapshot(now)),
+            throttle: shared
+                .throttle
+                .as_ref()
+                .map(|throttle| throttle.snapshot(now)),
+            breaker: shared
+                .breakers
+                .first()
+                .filter(|_| endpoints.is_none())
+                .map(|breaker| breaker.snapshot(now)),
+            limiter: shared.limiter.as_ref().map(limiter::Limiter::snapshot),
             bulkhead: shared
                 .bulkhead
                 .as_ref()
                 .map(|bulkhead| bulkhead.snapshot(now)),
             budget: shared.budget.as_ref().map(|budget| budget.snapshot(now)),
+            endpoints: endpoints
+                .map(|endpoints| endpoints.snapshot(&shared.breakers, now))
+                .unwrap_or_default(),
+            operations: shared
+                .operations()
+                .iter()
+                .map(|operation| operation.snapshot(now))
+                .collect(),
         }
     }
 }

@@ -29,7 +29,7 @@ mod running;
 
 use core::time::Duration;
 
-use running::{Running, Slot};
+pub(crate) use running::{Running, Slot};
 
 use crate::ratio::Ratio;
 use crate::stripe::{Stripe, Striped};
@@ -153,57 +153,28 @@ pub struct Run {
 impl Run {
     /// Counts an attempt of this call.
     pub fn on_attempt(&mut self, now: Instant) {
-        let shared = &*self.progress.0;
-        shared
-            .counts
-            .of(self.stripe)
-            .attempts
-            .fetch_add(1, Ordering::Relaxed);
-        shared.attempts.record(self.stripe, now, false);
+        self.progress.count_attempt(self.stripe, now);
     }
 
     /// Registers the call's age: it has to wait. Calls that end at once need not.
     pub fn on_pending(&mut self) {
         if self.slot.is_none() {
-            self.slot = self.running().enter(self.began);
+            self.slot = self.progress.register(self.stripe, self.began);
         }
     }
 
     /// Reports the end of the call, and whether it was a good one.
     pub fn finish(mut self, now: Instant, succeeded: bool) {
-        self.end();
-        let shared = &*self.progress.0;
-        let counts = shared.counts.of(self.stripe);
-        if succeeded {
-            counts.succeeded.fetch_add(1, Ordering::Relaxed);
-            counts
-                .last_success
-                .fetch_max(now.as_nanos().max(1), Ordering::Relaxed);
-        } else {
-            counts.failed.fetch_add(1, Ordering::Relaxed);
-        }
-        shared.ended.record(self.stripe, now, !succeeded);
-        self.progress.learn_if_due(now);
-    }
-
-    fn end(&mut self) {
         self.ended = true;
-        if let Some(slot) = self.slot.take() {
-            self.running().leave(slot);
-        }
-    }
-
-    fn running(&self) -> &Running {
-        self.progress.0.running.of(self.stripe)
+        self.progress
+            .count_end(self.stripe, self.slot.take(), now, succeeded);
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
         if !self.ended {
-            self.end();
-            let counts = self.progress.0.counts.of(self.stripe);
-            counts.abandoned.fetch_add(1, Ordering::Relaxed);
+            self.progress.count_abandoned(self.stripe, self.slot.take());
         }
     }
 }
@@ -247,7 +218,7 @@ impl Progress {
     pub fn new(config: Config, stripes: usize) -> Self {
         let zero = || AtomicU64::new(0);
         Self(Arc::new(Shared {
-            counts: Striped::new(stripes, || Counts {
+            counts: Striped::with_own(stripes, || Counts {
                 begun: zero(),
                 attempts: zero(),
                 succeeded: zero(),
@@ -267,14 +238,63 @@ impl Progress {
 
     /// Begins one call.
     pub fn begin(&self, now: Instant, stripe: Stripe) -> Run {
-        let counts = self.0.counts.of(stripe);
-        counts.begun.fetch_add(1, Ordering::Relaxed);
+        self.count_begun(stripe);
         Run {
             progress: self.clone(),
             stripe,
             began: now,
             slot: None,
             ended: false,
+        }
+    }
+
+    /// The parts of a [`Run`], for a caller that is one already and needs no handle.
+    #[inline]
+    pub(crate) fn count_begun(&self, stripe: Stripe) {
+        let (counts, writers) = self.0.counts.at(stripe);
+        writers.add(&counts.begun, 1);
+    }
+
+    #[inline]
+    pub(crate) fn count_attempt(&self, stripe: Stripe, now: Instant) {
+        let (counts, writers) = self.0.counts.at(stripe);
+        writers.add(&counts.attempts, 1);
+        self.0.attempts.record(stripe, now, false);
+    }
+
+    pub(crate) fn register(&self, stripe: Stripe, began: Instant) -> Option<Slot> {
+        self.0.running.of(stripe).enter(began)
+    }
+
+    #[inline]
+    pub(crate) fn count_end(
+        &self,
+        stripe: Stripe,
+        slot: Option<Slot>,
+        now: Instant,
+        succeeded: bool,
+    ) {
+        self.leave(stripe, slot);
+        let (counts, writers) = self.0.counts.at(stripe);
+        if succeeded {
+            writers.add(&counts.succeeded, 1);
+            writers.raise(&counts.last_success, now.as_nanos().max(1));
+        } else {
+            writers.add(&counts.failed, 1);
+        }
+        self.0.ended.record(stripe, now, !succeeded);
+        self.learn_if_due(now);
+    }
+
+    pub(crate) fn count_abandoned(&self, stripe: Stripe, slot: Option<Slot>) {
+        self.leave(stripe, slot);
+        let (counts, writers) = self.0.counts.at(stripe);
+        writers.add(&counts.abandoned, 1);
+    }
+
+    fn leave(&self, stripe: Stripe, slot: Option<Slot>) {
+        if let Some(slot) = slot {
+            self.0.running.of(stripe).leave(slot);
         }
     }
 

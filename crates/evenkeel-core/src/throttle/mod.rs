@@ -186,15 +186,27 @@ impl Throttle {
         stripe: Stripe,
         dice: &mut Entropy,
     ) -> Result<Permit, Rejection> {
+        self.admit(now, stripe, dice)?;
+        Ok(Permit {
+            throttle: self.clone(),
+            stripe,
+        })
+    }
+
+    /// The same without a permit: the caller [records](Throttle::record) how the attempt ended.
+    #[inline]
+    pub(crate) fn admit(
+        &self,
+        now: Instant,
+        stripe: Stripe,
+        dice: &mut Entropy,
+    ) -> Result<(), Rejection> {
         let share = self.recent_share(now);
         if share != 0 && dice.between(0, u64::from(WHOLE) - 1) < u64::from(share) {
             self.0.wanted.record(stripe, now, true);
             return Err(Rejection::new(Reason::Throttled));
         }
-        Ok(Permit {
-            throttle: self.clone(),
-            stripe,
-        })
+        Ok(())
     }
 
     /// What the throttle shows of itself.
@@ -208,7 +220,9 @@ impl Throttle {
         }
     }
 
-    fn record(&self, stripe: Stripe, now: Instant, finished: &Finished) {
+    /// Counts how an attempt ended.
+    #[inline]
+    pub(crate) fn record(&self, stripe: Stripe, now: Instant, finished: &Finished) {
         let refused = match finished.outcome {
             Outcome::Ignored => return,
             Outcome::Success | Outcome::Failure => false,

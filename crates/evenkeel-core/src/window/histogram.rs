@@ -55,14 +55,15 @@ impl Histogram {
     pub(crate) fn new(slices: usize, stripes: usize) -> Self {
         Self {
             slices,
-            stripes: Striped::new(stripes.min(MAX_STRIPES), OnceLock::new),
+            stripes: Striped::with_own(stripes.min(MAX_STRIPES), OnceLock::new),
         }
     }
 
     /// Counts one duration in slice number `slice`.
     #[inline]
     pub(crate) fn record(&self, stripe: Stripe, slice: u64, took: Duration) {
-        let words = self.stripes.of(stripe).get_or_init(|| self.allocate());
+        let (words, writers) = self.stripes.at(stripe);
+        let words = words.get_or_init(|| self.allocate());
         let bucket = bucket_of(nanos(took));
         let word = &words[self.place(slice) * WORDS + bucket / 2];
         let shift = if bucket & 1 == 0 { 0 } else { COUNT_BITS };
@@ -71,7 +72,7 @@ impl Histogram {
             let tag = held >> TAG_SHIFT;
             if tag == slice & TAG_MASK || is_ahead(tag, slice, TAG_MASK) {
                 if held >> shift & COUNT_MASK < FULL {
-                    word.fetch_add(1 << shift, Ordering::Relaxed);
+                    writers.add(word, 1 << shift);
                 }
                 return;
             }
@@ -144,12 +145,20 @@ impl Counts {
 
     /// The bucket in which the sample lies that `permille` of all samples do not exceed.
     pub(super) fn bucket_at(&self, permille: u64) -> Option<usize> {
-        let rank = (self.total * permille).div_ceil(1000).max(1);
+        self.bucket_of_rank((self.total * permille).div_ceil(1000).max(1))
+    }
+
+    fn bucket_of_rank(&self, rank: u64) -> Option<usize> {
         let mut passed = 0;
         self.buckets.iter().position(|samples| {
             passed += samples;
             passed >= rank
         })
+    }
+
+    /// The duration of the sample that is number `rank` by size, from 1, to one part in 32.
+    pub(crate) fn at_rank(&self, rank: u64) -> Option<Duration> {
+        self.bucket_of_rank(rank).map(middle_of)
     }
 
     /// The duration that `permille` of all samples do not exceed, to one part in 32.

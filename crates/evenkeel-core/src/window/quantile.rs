@@ -16,10 +16,10 @@
 use core::time::Duration;
 
 use super::histogram::{BUCKETS, Counts, Histogram, TAG_MASK, middle_of};
-use super::{SLICES, is_ahead};
+use super::{SLICES, Slices, is_ahead};
 use crate::stripe::Stripe;
 use crate::sync::{AtomicU64, Mutex, Ordering};
-use crate::time::{Instant, nanos};
+use crate::time::Instant;
 
 const BUCKET_BITS: u32 = 9;
 const BUCKET_MASK: u64 = (1 << BUCKET_BITS) - 1;
@@ -66,7 +66,7 @@ impl Default for QuantileConfig {
 /// ```
 #[derive(Debug)]
 pub struct QuantileWindow {
-    slice: u64,
+    slice: Slices,
     histogram: Histogram,
     /// The slice up to which the answers reach, and the bucket of each rank.
     published: AtomicU64,
@@ -96,7 +96,7 @@ impl QuantileWindow {
     #[must_use]
     pub fn new(config: &QuantileConfig, stripes: usize) -> Self {
         Self {
-            slice: (nanos(config.window) / SLICES as u64).max(1),
+            slice: Slices::of_window(config.window),
             histogram: Histogram::new(SLICES, stripes),
             published: AtomicU64::new(0),
             count: AtomicU64::new(0),
@@ -107,8 +107,7 @@ impl QuantileWindow {
     /// Counts one sample.
     #[inline]
     pub fn record(&self, stripe: Stripe, now: Instant, took: Duration) {
-        self.histogram
-            .record(stripe, now.as_nanos() / self.slice, took);
+        self.histogram.record(stripe, self.slice.number(now), took);
     }
 
     /// The ranks as they were when the present slice began to be asked for; none while there is no sample.
@@ -116,7 +115,7 @@ impl QuantileWindow {
     /// The first who asks within a slice looks through the buckets; everyone else reads one word.
     #[must_use]
     pub fn quantiles(&self, now: Instant) -> Option<Quantiles> {
-        let slice = now.as_nanos() / self.slice;
+        let slice = self.slice.number(now);
         let held = self.published.load(Ordering::Relaxed);
         let tag = held >> TAG_SHIFT;
         let count = self.count.load(Ordering::Relaxed);
@@ -159,6 +158,7 @@ fn unpack(word: u64, count: u64) -> Quantiles {
 #[cfg(not(evenkeel_loom))]
 mod tests {
     use super::*;
+    use crate::time::nanos;
     use proptest::prelude::*;
 
     fn at(millis: u64) -> Instant {

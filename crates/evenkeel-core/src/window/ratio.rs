@@ -10,10 +10,10 @@
 
 use core::time::Duration;
 
-use super::{SLICES, is_ahead, place};
+use super::{SLICES, Slices, is_ahead, place};
 use crate::stripe::{Stripe, Striped};
 use crate::sync::{AtomicU64, Ordering, Protocol, exchange};
-use crate::time::{Instant, nanos};
+use crate::time::Instant;
 
 const COUNT_BITS: u32 = 18;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
@@ -26,7 +26,7 @@ const FULL: u64 = COUNT_MASK - 1024;
 /// Calls and bad calls over a sliding window.
 #[derive(Debug)]
 pub(crate) struct RatioWindow {
-    slice: u64,
+    slice: Slices,
     rings: Striped<Ring>,
 }
 
@@ -44,23 +44,24 @@ pub(crate) struct Totals {
 impl RatioWindow {
     pub(crate) fn new(window: Duration, stripes: usize) -> Self {
         Self {
-            slice: (nanos(window) / SLICES as u64).max(1),
-            rings: Striped::new(stripes, || core::array::from_fn(|_| AtomicU64::new(0))),
+            slice: Slices::of_window(window),
+            rings: Striped::with_own(stripes, || core::array::from_fn(|_| AtomicU64::new(0))),
         }
     }
 
     /// Counts one call.
     #[inline]
     pub(crate) fn record(&self, stripe: Stripe, now: Instant, bad: bool) {
-        let slice = now.as_nanos() / self.slice;
-        let cell = &self.rings.of(stripe)[place(slice)];
+        let slice = self.slice.number(now);
+        let (ring, writers) = self.rings.at(stripe);
+        let cell = &ring[place(slice)];
         let one = 1 | u64::from(bad) << COUNT_BITS;
         let mut held = cell.load(Ordering::Relaxed);
         loop {
             let tag = held >> TAG_SHIFT;
             if tag == slice & TAG_MASK || is_ahead(tag, slice, TAG_MASK) {
                 if held & COUNT_MASK < FULL {
-                    cell.fetch_add(one, Ordering::Relaxed);
+                    writers.add(cell, one);
                 }
                 return;
             }
@@ -76,8 +77,8 @@ impl RatioWindow {
     ///
     /// The slice in which `begin` lies is left out unless it begins there: it also holds earlier calls.
     pub(crate) fn totals(&self, now: Instant, begin: Instant) -> Totals {
-        let current = now.as_nanos() / self.slice;
-        let first = begin.as_nanos().div_ceil(self.slice);
+        let current = self.slice.number(now);
+        let first = begin.as_nanos().div_ceil(self.slice.nanos());
         let mut totals = Totals::default();
         let mut oldest_age = 0;
         for cell in self.rings.iter().flatten() {
@@ -96,7 +97,8 @@ impl RatioWindow {
             totals.bad += held >> COUNT_BITS & COUNT_MASK;
             oldest_age = oldest_age.max(age);
         }
-        let oldest_began = Instant::from_nanos((current.saturating_sub(oldest_age)) * self.slice);
+        let oldest_began =
+            Instant::from_nanos(current.saturating_sub(oldest_age) * self.slice.nanos());
         totals.observed = if totals.calls == 0 {
             Duration::ZERO
         } else {

@@ -26,7 +26,10 @@ the async form of it. Watch the queue of the runtime and the longest poll.",
 fn run(facts: &Facts<'_>) -> Option<Finding> {
     let tasks = facts.tasks.as_ref()?;
     let busy = tasks.busy?;
-    if busy < 0.7 || facts.heat.hot() {
+    // Busy workers block or compute. The demand for processors tells which; what was used does so only where
+    // it is next to nothing, for a neighbour may have had the rest.
+    let told = facts.heat.known() || facts.heat.used.is_some_and(|used| used < 0.2);
+    if busy < 0.7 || facts.heat.hot() || !told {
         return None;
     }
     // A producer that runs on the same workers is held back with everybody else, so the queue need

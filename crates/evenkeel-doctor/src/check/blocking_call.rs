@@ -1,8 +1,8 @@
 //! Calls to somebody else that never return.
 
 use super::leak::{finishes, growing_family};
-use super::{Check, crowd, grouped, remedies, survivors};
-use crate::fact::{Facts, Progress, Role, Track, growth};
+use super::{Check, crowd, grouped, per_second, remedies, survivors};
+use crate::fact::{Facts, Family, Progress, Role, Track, growth};
 use evenkeel_report::Confidence;
 
 use crate::finding::{Finding, Ingredient, Verdict};
@@ -21,12 +21,15 @@ request.
 
 Called when the goroutines that grow wait for the network on a call of the service's own and the
 first of them are still there at the last moment; when requests stand in such calls while nothing
-is answered any more; when one has waited for a minute and more in a single dump; or, for tokio,
+is answered any more; when a fixed crowd of workers stands in a read from a socket, nothing is
+finished, and work keeps coming in or those who hand it to them wait in vain; when whoever holds a lock
+or a connection of a pool stands in such a call, and a queue behind it does not move; when one has waited for a minute and more in a single dump; or, for tokio,
 when tasks and descriptors grow together while the workers idle. Of a process that shows nothing
 else, sockets to one address that climb while its processors idle are a lead, no more.
 
 The line named is the service's, above the client library. A slow dependency under a working timeout
-is not it: those calls come and go.
+is not it: those calls come and go. Nor are readers that wait for a peer to speak first (subscriptions,
+idle connections): nobody waits for them.
 
 Do first: restart or fail over what is called; open the circuit by hand. Then: a timeout on every
 call (http.Client.Timeout, SetDeadline, a context with a deadline), shorter than the caller's own.
@@ -36,6 +39,7 @@ Watch calls in flight and the age of the oldest.",
 
 fn run(facts: &Facts<'_>) -> Option<Finding> {
     growing(facts)
+        .or_else(|| ahead_of_a_queue(facts))
         .or_else(|| all_hang(facts))
         .or_else(|| one_moment(facts))
         .or_else(|| tasks(facts))
@@ -105,7 +109,9 @@ fn all_hang(facts: &Facts<'_>) -> Option<Finding> {
         .filter(|(_, track)| {
             is_call(track)
                 && track.role != Role::Inbound
-                && (track.role == Role::Request || crate::fact::is_outbound_call(&track.stack))
+                && (track.role == Role::Request
+                    || crate::fact::is_outbound_call(&track.stack)
+                    || awaited(facts, track).is_some())
                 && facts.dumps() >= 2
                 && track.fewest() >= 5
                 && track.last() * 2 >= facts.families.at_work()
@@ -118,8 +124,92 @@ fn all_hang(facts: &Facts<'_>) -> Option<Finding> {
         "nothing is completed any more".to_owned(),
     ];
     evidence.extend(track.survival.map(survivors));
+    evidence.extend(awaited(facts, track));
     Some(finding(
         Some(track.culprit.clone()),
+        Confidence::Likely,
+        evidence,
+        Vec::new(),
+    ))
+}
+
+/// Who waits for the crowd in a plain read. A reader for whom nobody waits may be idle; one for whom work
+/// piles up is in the middle of it.
+fn awaited(facts: &Facts<'_>, track: &Track) -> Option<String> {
+    if let Some((_, rate)) = facts.counters.arrivals.filter(|(_, rate)| *rate >= 0.2) {
+        return Some(format!("{} keep coming in", per_second(rate)));
+    }
+    if let Some(pair) = facts.counters.worst_pair()
+        && pair.in_flight >= 0.5 * track.last() as f64
+    {
+        return Some(format!(
+            "{:.0} operations are begun and not ended",
+            pair.in_flight
+        ));
+    }
+    let (_, senders) = facts.families.tracks().find(|(_, other)| {
+        other.state == WaitState::ChanSend
+            && other.culprit.package() == track.culprit.package()
+            && stands_still(other)
+    })?;
+    Some(format!(
+        "{} goroutines wait to hand something over at {} ({}), and none gets rid of it",
+        grouped(senders.last()),
+        senders.culprit.function,
+        senders.culprit.location()
+    ))
+}
+
+/// The same goroutines at the same line, at every moment.
+fn stands_still(track: &Track) -> bool {
+    track.counts.len() >= 2 && track.fewest() >= 1 && track.turnover == Some(0.0)
+}
+
+/// A queue that does not move, and the one of the same origin who is past it and hangs in a call: he
+/// holds the lock, or the pool's connection, that the others wait for.
+pub(super) fn holder_in_a_call<'a>(
+    facts: &'a Facts<'_>,
+    queue: &Track,
+) -> Option<(&'a Family, &'a Track)> {
+    let queues = matches!(queue.state, WaitState::Lock | WaitState::ChanSend)
+        || super::contention::is_pool(queue);
+    if !queues || !stands_still(queue) || facts.progress(queue) == Progress::Yes {
+        return None;
+    }
+    facts
+        .families
+        .own
+        .iter()
+        .filter(|family| {
+            family
+                .tracks
+                .iter()
+                .any(|track| track.state == queue.state && track.culprit == queue.culprit)
+        })
+        .flat_map(|family| family.tracks.iter().map(move |track| (family, track)))
+        .filter(|(_, track)| {
+            is_call(track) && stands_still(track) && !super::contention::is_pool(track)
+        })
+        .max_by_key(|(_, track)| track.last())
+}
+
+fn ahead_of_a_queue(facts: &Facts<'_>) -> Option<Finding> {
+    let (queue, holder) = facts
+        .families
+        .tracks()
+        .filter(|(_, queue)| queue.last() >= 3)
+        .filter_map(|(_, queue)| Some((queue, holder_in_a_call(facts, queue)?.1)))
+        .max_by_key(|(queue, _)| queue.last())?;
+    let mut evidence = vec![crowd(facts, holder)];
+    evidence.extend(holder.survival.map(survivors));
+    evidence.push(format!(
+        "{} of the same origin are queued behind at {} ({}), and nobody gets through",
+        grouped(queue.last()),
+        queue.culprit.function,
+        queue.culprit.location()
+    ));
+    Some(finding(
+        Some(holder.culprit.clone()),
         Confidence::Likely,
         evidence,
         Vec::new(),

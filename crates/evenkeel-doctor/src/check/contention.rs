@@ -154,7 +154,7 @@ fn is_shared_resource(track: &Track) -> bool {
 }
 
 /// Waits for a connection of a pool, or for a weighted semaphore.
-fn is_pool(track: &Track) -> bool {
+pub(super) fn is_pool(track: &Track) -> bool {
     track.stack.any(|function| {
         function == "database/sql.(*DB).conn"
             || function.ends_with("semaphore.(*Weighted).Acquire")
@@ -173,7 +173,7 @@ fn queues_while_hot(facts: &Facts<'_>, track: &Track) -> bool {
     facts
         .counters
         .lock_wait_late
-        .is_none_or(|wait| wait >= 0.5 * track.fewest() as f64)
+        .is_some_and(|wait| wait >= 0.5 * track.fewest() as f64)
 }
 
 fn threads(facts: &Facts<'_>) -> Option<Finding> {

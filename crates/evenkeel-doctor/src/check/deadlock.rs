@@ -68,7 +68,9 @@ fn goroutines(facts: &Facts<'_>) -> Option<Finding> {
     };
     let crowd_track = waiting()
         .filter(|track| is_stuck(facts, track))
-        .max_by_key(|track| track.last())?;
+        .max_by_key(|track| track.last())
+        // A holder that hangs in a call is told as that call: the lock is well.
+        .filter(|track| super::blocking_call::holder_in_a_call(facts, track).is_none())?;
     let track = holders(crowd_track, waiting());
     let others: u64 = waiting().map(Track::last).sum::<u64>() - track.last();
     let mut evidence = vec![crowd(facts, track)];

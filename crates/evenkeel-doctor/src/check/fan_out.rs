@@ -47,6 +47,17 @@ fn growing(facts: &Facts<'_>) -> Option<Finding> {
     if computing && !facts.heat.hot() && (facts.heat.known() || burst) {
         return None;
     }
+    // Requests come at the pace of the clients: only against that pace do more of them say anything.
+    let pace = facts.counters.started.or(facts.counters.arrivals);
+    if burst && !computing && pace.is_none() && facts.counters.completions_late.is_none() {
+        return None;
+    }
+    // By Little's law a request takes as long as there are requests for each answer a second: under a
+    // second, three looks at a lively server have caught a burst.
+    let answers = facts.counters.completions_late.unwrap_or(0.0);
+    if burst && answers >= growth.last {
+        return None;
+    }
     if !(computing || finishes(facts, family, growth))
         || rises_with_load(facts, growth)
         || queues_for_one(track)
@@ -86,7 +97,7 @@ fn queues_for_one(track: &Track) -> bool {
 /// A load that rises brings more goroutines without any of them living longer. By Little's law the
 /// number is the arrivals times the time each lives, so compare the growth with that of arrivals.
 pub(super) fn rises_with_load(facts: &Facts<'_>, growth: Growth) -> bool {
-    let Some((early, late)) = facts.counters.started else {
+    let Some((early, late)) = facts.counters.started.or(facts.counters.arrivals) else {
         return false;
     };
     let arrivals = late / early.max(1e-9);

@@ -69,11 +69,15 @@ pub(super) fn growing_family<'a>(facts: &'a Facts<'_>) -> Option<(&'a Family, Gr
 }
 
 /// Three dumps of a lively service can rise by chance; a gauge read every second does not. Where
-/// there is one, its mean must have risen by a third of what the dumps claim.
+/// there is one, its mean must have risen by a third of what the dumps claim. Of two dumps nobody can say
+/// whether what rose goes on rising; then the gauge has to.
 fn gauge_agrees(facts: &Facts<'_>, growth: Growth) -> bool {
     let points = &facts.population;
     if points.len() < 5 {
         return true;
+    }
+    if facts.families.times.len() == 2 && crate::fact::growth(points).is_none() {
+        return false;
     }
     let third = points.len() / 3;
     let mean =
@@ -97,8 +101,13 @@ pub(super) fn finishes(facts: &Facts<'_>, family: &Family, growth: Growth) -> bo
         let ended = family
             .main_track()
             .and_then(|track| facts.ended_waits(track));
+        // That it was somewhere else in between does, and so does a line at which none was seen before.
+        let left = family.main_track().is_some_and(|track| {
+            let elsewhere = track.turnover.map(|share| share >= 0.05);
+            elsewhere.unwrap_or(family.survival.is_some())
+        });
         return match (family.survival, ended) {
-            (Some(share), _) if share < 0.8 => true,
+            (Some(share), _) if left || share < 0.8 => true,
             (_, Some(ended)) => ended >= 3 && completes(0.1),
             (_, None) => completes(0.5),
         };
@@ -117,8 +126,11 @@ pub(super) fn finishes(facts: &Facts<'_>, family: &Family, growth: Growth) -> bo
 fn growing_goroutines(facts: &Facts<'_>) -> Option<Finding> {
     let (family, growth) = growing_family(facts)?;
     let track = family.main_track()?;
+    // Without a counter of answers nobody knows how long a request has been asleep; a sleep ends.
+    let uncounted = track.role == Role::Request && facts.counters.completions_late.is_none();
     if finishes(facts, family, growth)
         || matches!(track.state, WaitState::Running | WaitState::Runnable)
+        || (uncounted && track.state == WaitState::Sleep)
     {
         return None;
     }
@@ -144,7 +156,7 @@ fn growing_goroutines(facts: &Facts<'_>) -> Option<Finding> {
     Some(finding(
         track.culprit.clone(),
         resource,
-        if family.survival.is_some() {
+        if family.survival.is_some() && !uncounted {
             Confidence::Certain
         } else {
             Confidence::Likely

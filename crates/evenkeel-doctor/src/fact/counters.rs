@@ -22,6 +22,9 @@ const TRIED: &[&str] = &[
     "claim",
     "spin",
     "dial",
+    "started",
+    "begin",
+    "initiated",
 ];
 /// Of these, the words that leave no doubt whatever stands beside them.
 const SURELY_TRIED: &[&str] = &["attempt", "attempted", "tries", "tried", "try"];
@@ -97,6 +100,21 @@ const TRIED_AGAIN: &[&str] = &[
     "backoff",
     "yield",
 ];
+/// Words for what comes in, whether or not anything becomes of it.
+const ARRIVED: &[&str] = &[
+    "received",
+    "arrived",
+    "arrival",
+    "incoming",
+    "enqueued",
+    "submitted",
+    "scheduled",
+    "published",
+    "dropped",
+    "conns",
+    "opened",
+    "accepted",
+];
 /// Words that carry no topic, so two counters that share only these are not a pair.
 const EMPTY: &[&str] = &["total", "count", "seconds", "bytes", "http"];
 /// Families of metrics that tell of the runtime, not of the service's work.
@@ -137,6 +155,8 @@ pub(crate) struct Counters {
     pub(crate) lock_wait_late: Option<f64>,
     /// Goroutines or tasks started per second in the first and in the second half.
     pub(crate) started: Option<(f64, f64)>,
+    /// Requests or other work that came in per second, in the first and in the second half.
+    pub(crate) arrivals: Option<(f64, f64)>,
     /// Seconds covered.
     pub(crate) span: f64,
 }
@@ -150,6 +170,7 @@ struct Named<'a> {
     tried_again: bool,
     requests: bool,
     responses: bool,
+    arrived: bool,
 }
 
 impl Counters {
@@ -161,6 +182,12 @@ impl Counters {
         Self {
             pairs: pairs(&named),
             completions_late: completions_late(&named),
+            arrivals: named
+                .iter()
+                .filter(|counter| counter.requests || counter.arrived)
+                .filter(|counter| counter.series.points.len() >= 4)
+                .map(|counter| counter.series.rate_halves())
+                .max_by(|a, b| a.1.total_cmp(&b.1)),
             lock_wait_late: [
                 "go_sync_mutex_wait_total_seconds_total",
                 "go_sync_mutex_wait_seconds_total",
@@ -212,6 +239,7 @@ fn service_counters(metrics: &Metrics) -> Vec<Named<'_>> {
                 tried_again: any(TRIED_AGAIN),
                 requests: words.contains(&"requests"),
                 responses: words.contains(&"responses"),
+                arrived: any(ARRIVED),
                 topic: words
                     .iter()
                     .copied()
@@ -325,8 +353,40 @@ fn pairs(named: &[Named<'_>]) -> Vec<Pair> {
             redelivered: redelivers(Some(failed)),
         });
     }
+    if pairs.is_empty() {
+        pairs.extend(in_step(named, &best));
+    }
     pairs.extend(loose_pair(named).filter(|_| pairs.is_empty()));
     pairs
+}
+
+/// Failures that rise in step with another counter of the same things: whatever that one is called, most
+/// of what it counts fails.
+fn in_step<'a>(
+    named: &'a [Named<'a>],
+    best: &impl Fn(&Named<'_>, &dyn Fn(&Named<'_>) -> bool) -> Option<&'a Named<'a>>,
+) -> Option<Pair> {
+    named
+        .iter()
+        .filter(|counter| counter.failed)
+        .find_map(|failed| {
+            let failures = failed.series.rate();
+            // What a client of this service asks for and is refused is the client's to try again.
+            let all = best(failed, &|other| {
+                let rate = other.series.rate();
+                !other.failed && !other.succeeded && !other.requests && rate >= 0.98 * failures
+            })?;
+            let attempts = all.series.rate();
+            (failures > 0.5 * attempts).then(|| Pair {
+                attempts_name: all.series.name.clone(),
+                successes_name: format!("{} less {}", all.series.name, failed.series.name),
+                attempts,
+                successes: (attempts - failures).max(0.0),
+                in_flight: 0.0,
+                loose: false,
+                redelivered: redelivers(Some(failed)),
+            })
+        })
 }
 
 /// The one counter of attempts and the one of successes there are, whatever they are named after.
@@ -374,11 +434,7 @@ fn completions_late(named: &[Named<'_>]) -> Option<f64> {
     let has_responses = named.iter().any(|counter| counter.responses);
     let done = |counter: &&Named<'_>| {
         let arrivals = counter.requests && has_responses;
-        let opened = counter
-            .topic
-            .iter()
-            .any(|word| matches!(*word, "conns" | "opened" | "accepted"));
-        let tells_nothing = counter.tried || counter.failed || arrivals || opened;
+        let tells_nothing = counter.tried || counter.failed || arrivals || counter.arrived;
         counter.responses || (counter.succeeded && !counter.tried) || !tells_nothing
     };
     named

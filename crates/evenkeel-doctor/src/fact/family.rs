@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::role::{Role, is_accepting, is_network, is_outbound_call};
 use crate::capture::Capture;
-use crate::goroutine::{Goroutines, Group, IdSketch, WaitState};
+use crate::goroutine::{DumpForm, Goroutines, Group, IdSketch, WaitState};
 use crate::stack::{Frame, Owner, Stack};
 
 /// Goroutines of one family that wait in one way at one line.
@@ -27,8 +27,11 @@ pub(crate) struct Track {
     pub(crate) stack: Stack,
     /// Waits for somebody outside the process.
     pub(crate) outbound: bool,
-    /// Share of those at the first moment that are there at the last.
+    /// Share of those first seen that are there at the last moment.
     pub(crate) survival: Option<f64>,
+    /// The largest share of those at one moment that is not at this line at the next. Whoever left has
+    /// been served or gave up, and may be back in the queue by now: never more than the truth.
+    pub(crate) turnover: Option<f64>,
     ids: Vec<IdSketch>,
     largest: u64,
 }
@@ -156,6 +159,7 @@ impl Family {
                 stack: group.stack.clone(),
                 outbound: false,
                 survival: None,
+                turnover: None,
                 ids: vec![IdSketch::default(); moments],
                 largest: 0,
             });
@@ -188,18 +192,29 @@ impl Family {
         self.survival = survival(&self.ids);
         for track in &mut self.tracks {
             track.survival = survival(&track.ids);
+            track.turnover = track
+                .ids
+                .windows(2)
+                .filter_map(|pair| pair[0].surviving_in(&pair[1]))
+                .map(|stayed| 1.0 - stayed)
+                .reduce(f64::max);
         }
     }
 }
 
 impl Families {
     pub(crate) fn of(capture: &Capture, times: &[f64]) -> Self {
-        let dumps: Vec<(&Goroutines, f64)> = capture
+        let mut dumps: Vec<(&Goroutines, f64)> = capture
             .moments
             .iter()
             .zip(times)
             .filter_map(|(moment, at)| Some((moment.goroutines.as_ref()?, *at)))
             .collect();
+        // Goroutines without ids and states cannot be followed into a dump that has them, nor out of one.
+        let whole = |dump: &Goroutines| dump.form == DumpForm::Text;
+        if dumps.iter().filter(|(dump, _)| whole(dump)).count() >= 2 {
+            dumps.retain(|(dump, _)| whole(dump));
+        }
         let accepting: Vec<String> = dumps
             .iter()
             .flat_map(|(dump, _)| &dump.groups)
@@ -292,8 +307,10 @@ fn reads_request(stack: &Stack) -> bool {
 }
 
 fn survival(ids: &[IdSketch]) -> Option<f64> {
-    match ids {
-        [first, .., last] => first.surviving_in(last),
-        _ => None,
-    }
+    let (last, earlier) = ids.split_last()?;
+    // A line nobody stood at in the beginning is judged from when somebody did.
+    earlier
+        .iter()
+        .find(|sketch| !sketch.is_empty())?
+        .surviving_in(last)
 }

@@ -98,7 +98,9 @@ fn demand(capture: &Capture) -> Option<f64> {
     let seconds = match (first.at, last.at) {
         (Some(first), Some(last)) => last - first,
         // Moments without a clock are spread over the scrapes.
-        _ => capture.metrics.as_ref()?.span() * 0.85,
+        // Of two moments nobody knows whether they are the first and the last.
+        _ if samples.len() >= 3 => capture.metrics.as_ref()?.span() * 0.85,
+        _ => return None,
     };
     if samples.len() < 2 || seconds < 1.0 {
         return None;

@@ -113,7 +113,7 @@ impl<'a> Facts<'a> {
                 return Progress::No;
             }
         }
-        if track.survival.is_some_and(|share| share < 0.8) {
+        if track.turnover.is_some_and(|share| share > 0.0) {
             return Progress::Yes;
         }
         match self.counters.completions_late {

@@ -1,6 +1,9 @@
 //! When the circuit opens, and what closes it.
 
-use evenkeel_core::breaker::{self, FailureRate, MAX_PROBES, OpenInterval, Probes};
+use evenkeel_core::breaker::{
+    self, FailureRate, MAX_PROBES, Mode, OpenInterval, Probes, SlowRate, SlowerThan,
+};
+use evenkeel_core::ratio;
 
 use super::backoff;
 use super::scope::Scope;
@@ -27,10 +30,11 @@ pub(super) fn resolve(scope: &Scope<'_>, spec: &spec::Breaker) -> breaker::Confi
     };
     config.rate = rate(&scope.at("rate"), spec.rate.as_ref(), config.rate, origin);
     config.consecutive = consecutive(scope, spec.consecutive, config.consecutive, origin);
-    if config.rate.is_none() && config.consecutive.is_none() {
+    config.slow = slow(&scope.at("slow"), spec.slow.as_ref(), config.slow, origin);
+    if config.rate.is_none() && config.consecutive.is_none() && config.slow.is_none() {
         scope.error(Problem::new(
             "this circuit can never open",
-            "both of its rules, `rate` and `consecutive`, are `none`",
+            "its rules, `rate`, `slow` and `consecutive`, are all `none`",
             "keep one of them, or remove the `breaker` section",
         ));
     }
@@ -44,7 +48,118 @@ pub(super) fn resolve(scope: &Scope<'_>, spec: &spec::Breaker) -> breaker::Confi
     config.ramp = scope
         .read_or("ramp", spec.ramp, Duration(config.ramp), origin)
         .get();
+    config.mode = mode(scope, spec.mode);
     config
+}
+
+fn mode(scope: &Scope<'_>, written: Option<spec::Mode>) -> Mode {
+    let live = |mode| match mode {
+        spec::Mode::Automatic => Mode::Automatic,
+        spec::Mode::ForcedOpen => Mode::ForcedOpen,
+        spec::Mode::Disabled => Mode::Disabled,
+        spec::Mode::ObserveOnly => Mode::ObserveOnly,
+    };
+    let mode = written.map_or(Mode::Automatic, live);
+    let read = scope.read("mode", written.map(|_| mode.as_str()), mode.as_str());
+    let consequence = match mode {
+        Mode::Automatic => return mode,
+        Mode::ForcedOpen => "no call is made until somebody changes it",
+        _ => "calls go on to a dependency that is down",
+    };
+    read.scope.warning(Problem::new(
+        format!("the circuit is {}", mode.as_str()),
+        consequence,
+        "remove `mode` when you are done",
+    ));
+    mode
+}
+
+fn slow(
+    scope: &Scope<'_>,
+    spec: Option<&OrNone<spec::SlowRate>>,
+    base: Option<SlowRate>,
+    origin: Origin,
+) -> Option<SlowRate> {
+    let absent = spec::SlowRate::default();
+    let (spec, mut config, origin) = match (spec, base) {
+        (Some(OrNone::None), _) => {
+            scope.note("none", Origin::Written { line: scope.line() });
+            return None;
+        }
+        (None, None) => {
+            scope.note("none", origin);
+            return None;
+        }
+        (None, Some(base)) => (&absent, base, origin),
+        (Some(OrNone::Some(written)), base) => {
+            (written, base.unwrap_or_default(), Origin::Default(None))
+        }
+    };
+    config.threshold = scope
+        .read_or("threshold", spec.threshold, Ratio(config.threshold), origin)
+        .share()
+        .check(
+            |share| share.0.permille() > 0,
+            |_| {
+                Problem::new(
+                    "`threshold` must be more than zero",
+                    "the circuit would open without a slow call",
+                    "write a share such as `0.8`",
+                )
+            },
+        )
+        .get();
+    config.than = slower_than(scope, spec, config.than, origin);
+    Some(config)
+}
+
+fn slower_than(
+    scope: &Scope<'_>,
+    spec: &spec::SlowRate,
+    base: SlowerThan,
+    origin: Origin,
+) -> SlowerThan {
+    let than = scope.at("than");
+    if than.is_written() {
+        for (key, written) in [
+            ("factor", spec.factor.is_some()),
+            ("at_least", spec.at_least.is_some()),
+        ] {
+            if written {
+                scope.at(key).error(Problem::new(
+                    format!("`{key}` has no effect with `than`"),
+                    "which calls are slow is written, not learned",
+                    format!("remove `{key}`, or remove `than`"),
+                ));
+            }
+        }
+        let written = spec.than.unwrap_or(Duration(std::time::Duration::ZERO));
+        let read = scope
+            .read("than", spec.than, written)
+            .positive("every call takes some time");
+        return SlowerThan::Fixed(read.get());
+    }
+    let SlowerThan::Usual { factor, at_least } = base else {
+        return base;
+    };
+    let factor = scope
+        .read_or("factor", spec.factor, Ratio(factor), origin)
+        .check(
+            |factor| factor.0 >= ratio::Ratio::ONE,
+            |factor| {
+                Problem::new(
+                    format!("a factor of {factor} makes the usual call a slow one"),
+                    "half of all calls take the median or longer",
+                    "write 2 or more; 3 is usual",
+                )
+            },
+        )
+        .get();
+    let at_least = scope
+        .read_or("at_least", spec.at_least, Duration(at_least), origin)
+        .positive("a call of no time is not slow")
+        .get();
+    SlowerThan::Usual { factor, at_least }
 }
 
 fn rate(

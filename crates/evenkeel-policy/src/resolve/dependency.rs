@@ -1,5 +1,6 @@
 //! One dependency: each section by itself, then what they say to each other.
 
+use evenkeel_core::breaker::SlowerThan;
 use evenkeel_core::{bulkhead, policy};
 
 use super::scope::{Read, Scope};
@@ -66,6 +67,7 @@ pub(super) fn resolve(
         .and_then(|written| bulkhead(&section, written, &deadline));
 
     one_call_alone(&scope.at("breaker").at("consecutive"), &config);
+    never_slow(&scope.at("breaker").at("slow").at("than"), &config);
     config
 }
 
@@ -178,6 +180,32 @@ fn one_call_alone(consecutive: &Scope<'_>, config: &policy::Config) {
                 "it makes up to {attempts} attempts, and {failures} failures in a row are enough"
             ),
             format!("write more than {attempts} for `consecutive`, or fewer `attempts`"),
+        ));
+    }
+}
+
+/// An attempt that ends before it is slow by the rule is never slow by the rule.
+fn never_slow(than: &Scope<'_>, config: &policy::Config) {
+    let slow = config
+        .breaker
+        .as_ref()
+        .and_then(|breaker| breaker.slow.as_ref());
+    let Some(SlowerThan::Fixed(slow)) = slow.map(|slow| slow.than) else {
+        return;
+    };
+    let (longest, name) = match config.attempt_timeout {
+        Some(timeout) => (timeout, "attempt_timeout"),
+        None => (config.deadline, "deadline"),
+    };
+    if than.is_written() && !slow.is_zero() && slow >= longest {
+        than.warning(Problem::new(
+            "no call is ever slow by this rule",
+            format!(
+                "an attempt ends at the `{name}` of {}, and is slow from {} on",
+                Duration(longest),
+                Duration(slow)
+            ),
+            format!("write less than {} for `than`", Duration(longest)),
         ));
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn resolve(
     let wish = scope.read(
         "max_retry_after",
         spec.max_retry_after,
-        Duration(config.max_retry_after),
+        Duration(config.retry_after.cap),
     );
     if wish.written && wish.sound && bounds.deadline.sound && wish.value > bounds.deadline.value {
         wish.scope.warning(Problem::new(
@@ -60,7 +60,7 @@ pub(super) fn resolve(
             "leave it out",
         ));
     }
-    config.max_retry_after = wish.get();
+    config.retry_after.cap = wish.get();
     config.budget = budget(&scope.at("budget"), spec.budget.as_ref(), &config);
 
     if attempts.sound {

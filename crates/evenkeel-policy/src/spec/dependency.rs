@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Count, Duration, OrNone, Ratio};
+use super::{Breaker, Count, Duration, OrNone, Ratio};
 
 /// The bounds of every call to one dependency. A section that is absent is off.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -146,115 +146,6 @@ pub struct Budget {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1))]
     pub concurrent: Option<Ratio>,
-}
-
-/// When the circuit to the dependency opens, for how long, and what closes it again.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "the settings of a breaker: `{}` for the defaults"
-)]
-pub struct Breaker {
-    /// Where the defaults of this section come from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub preset: Option<Preset>,
-    /// Opens by the share of failures in a window. `none`: does not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rate: Option<OrNone<FailureRate>>,
-    /// Opens after this many failures in a row: the rule that sees a dead dependency behind low traffic.
-    /// `none`: does not. Default 8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub consecutive: Option<OrNone<Count>>,
-    /// How long the circuit stays open.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub open: Option<Open>,
-    /// What is let through while half-open.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub probes: Option<Probes>,
-    /// After closing, admits a share of the calls that grows from a tenth to all over this time. `0s`:
-    /// all at once. Default 2s.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ramp: Option<Duration>,
-}
-
-/// A named set of defaults for a breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Preset {
-    /// The numbers most texts use: opens after five failures in a row, for 30s, then one probe decides.
-    Classic,
-}
-
-/// Opening by the share of failures.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "the settings of a failure rate, such as `{ threshold: 0.5 }`, or `none`"
-)]
-pub struct FailureRate {
-    /// Opens when at least this share of the window's calls failed: more than 0, at most 1. Default 0.5.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1))]
-    pub threshold: Option<Ratio>,
-    /// The time that is looked back on, in ten slices of at least 1ms. Default 10s.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window: Option<Duration>,
-    /// Fewer calls than this in the window prove nothing. Default 20.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub min_calls: Option<Count>,
-    /// Nor do calls that all came within less than this; at most the window. Default 2s.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_observed: Option<Duration>,
-}
-
-/// How long a circuit stays open: `initial`, doubled each time it opens again, spread by `jitter`, at
-/// most `max`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "the settings of the open state, such as `{ initial: 1s }`"
-)]
-pub struct Open {
-    /// The first time. Shorter: faster recovery, more probes at a dead dependency. Default 1s.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub initial: Option<Duration>,
-    /// At most this, after jitter. Default 4s; a fleet of hundreds wants longer, since its probes add
-    /// up: at least a second for every 25 processes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max: Option<Duration>,
-    /// Spreads the time by this share up and down, so that a fleet does not probe in step. Default 0.2.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1))]
-    pub jitter: Option<Ratio>,
-}
-
-/// What a half-open circuit lets through.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "the settings of the probes, such as `{ concurrent: 1 }`"
-)]
-pub struct Probes {
-    /// How many may be under way at once: 1 to 10. Default 3.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10))]
-    pub concurrent: Option<Count>,
-    /// The least time between two. Default 100ms.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub spacing: Option<Duration>,
-    /// This many successes close the circuit: 1 to 15. Default 5.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 15))]
-    pub successes: Option<Count>,
-    /// More failures than this open it again: 0 to 14. Default 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 14))]
-    pub tolerated_failures: Option<Count>,
-    /// A probe that has not reported by then counts as a failure, and its place is free again. Counts only
-    /// without an `attempt_timeout`, which is a probe's lease where there is one. Default 10s.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lease: Option<Duration>,
 }
 
 /// How many attempts may be under way at once, and how a caller may wait for its turn.

@@ -5,6 +5,7 @@
 //! the private module `resolve`. Their documentation is what editors show: it becomes the descriptions of
 //! the JSON schema.
 
+mod breaker;
 mod choice;
 mod dependency;
 mod proxy;
@@ -17,11 +18,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use breaker::{Breaker, FailureRate, Mode, Open, Preset, Probes, SlowRate};
 pub use choice::{OneOrMany, OrNone};
-pub use dependency::{
-    Backoff, Breaker, Budget, Bulkhead, Dependency, FailureRate, Growth, Jitter, Open, Preset,
-    Probes, Retry,
-};
+pub use dependency::{Backoff, Budget, Bulkhead, Dependency, Growth, Jitter, Retry};
 pub use proxy::{Bounds, Drain, Fallback, LastGood, Match, Proxy, Route, StaticAnswer, Upstream};
 pub use scalar::{Count, Duration, Ratio, Size};
 

@@ -173,7 +173,9 @@ async fn play_call(stage: Stage, script: ScriptedCall, seed: u64) {
     };
     let attempts = |attempt: Attempt| {
         let number = attempt.number();
-        stage.say(&script.name, format!("attempt {number}"));
+        let several = stage.dependency.0.policy.config().endpoints.is_some();
+        let endpoint = several.then(|| attempt.endpoint().index());
+        stage.say(&script.name, case::begun(number, attempt.kind(), endpoint));
         let told = Told {
             stage: stage.clone(),
             who: script.name.clone(),
