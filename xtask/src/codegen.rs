@@ -24,10 +24,16 @@ struct Generated {
     arguments: &'static [&'static str],
 }
 
-const GENERATED: [Generated; 1] = [Generated {
-    file: "schemas/policy.schema.json",
-    arguments: &["schema", "policy"],
-}];
+const GENERATED: [Generated; 2] = [
+    Generated {
+        file: "schemas/policy.schema.json",
+        arguments: &["schema", "policy"],
+    },
+    Generated {
+        file: "schemas/doctor-report.schema.json",
+        arguments: &["schema", "doctor"],
+    },
+];
 
 /// Writes or compares every generated file.
 ///

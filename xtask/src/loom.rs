@@ -22,9 +22,21 @@ use anyhow::{Context, Result, ensure};
 use crate::{Verdict, command};
 
 /// Protocols whose compare-exchange `evenkeel_core::sync` can break.
-const MUTANTS: [&str; 12] = [
-    "announce", "breaker", "budget", "ewma", "limiter", "outlier", "progress", "quantile", "rate",
-    "slots", "throttle", "window",
+const MUTANTS: [&str; 14] = [
+    "admission",
+    "announce",
+    "breaker",
+    "budget",
+    "ewma",
+    "limiter",
+    "outlier",
+    "progress",
+    "quantile",
+    "rate",
+    "slots",
+    "tenant",
+    "throttle",
+    "window",
 ];
 
 /// How often loom may take the processor from a thread that could go on. Its own documentation

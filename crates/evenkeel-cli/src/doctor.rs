@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use evenkeel_doctor::source::{self, Plan, Recording, Step, Target};
 use evenkeel_doctor::{Capture, Diagnosis, Verdict, Watch, check, diagnose, log, render};
 
+use crate::doctor_scale::{Curve, Halve, curve, halve};
 use crate::exit::Exit;
 
 /// Name what makes a service slow without errors, where in the code, and what to do first.
@@ -43,6 +44,10 @@ enum DoctorVerb {
     Capture(CaptureVerb),
     /// Print the page of a check: what it finds, on what evidence, and what to do.
     Explain(Explain),
+    /// Halve the actors and compare: livelock or contention?
+    Halve(Halve),
+    /// Measure with several numbers of actors and fit the curve.
+    Curve(Curve),
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +125,8 @@ pub(crate) fn run(doctor: &Doctor) -> Exit {
     let ended = match &doctor.verb {
         Some(DoctorVerb::Capture(verb)) => save(verb),
         Some(DoctorVerb::Explain(verb)) => explain(verb),
+        Some(DoctorVerb::Halve(verb)) => halve(verb),
+        Some(DoctorVerb::Curve(verb)) => curve(verb),
         None if doctor.look.watch => watch(&doctor.look),
         None => look(&doctor.look),
     };
@@ -129,7 +136,8 @@ pub(crate) fn run(doctor: &Doctor) -> Exit {
     })
 }
 
-type Ended = Result<Exit, (Exit, String)>;
+/// How a verb ends, or why it could not.
+pub(crate) type Ended = Result<Exit, (Exit, String)>;
 
 /// Looks once and reports.
 fn look(look: &Look) -> Ended {
@@ -165,6 +173,11 @@ fn exit_of(diagnosis: &Diagnosis) -> Exit {
 
 /// Looks again and again. Ends by a signal, or by a service that is gone.
 fn watch(look: &Look) -> Ended {
+    if look.sources.iter().any(|name| !is_url(name)) {
+        let why =
+            "--watch looks at a running service: name its URL (http://..) or a process (--pid)";
+        return Err((Exit::Usage, why.to_owned()));
+    }
     let target = target(look)?;
     let plan = Plan {
         moments: look.moments.min(2),
@@ -214,7 +227,14 @@ fn gather(look: &Look) -> Result<Capture, (Exit, String)> {
             "name a URL, a file or a process to look at".to_owned(),
         ));
     } else {
-        source::read_paths(&files).map_err(|error| missing(&error))?
+        source::read_paths(&files).map_err(|error| {
+            let hint = if files.iter().any(|name| looks_like_host(name)) {
+                "; the URL of a service starts with http://"
+            } else {
+                ""
+            };
+            missing(&format!("{error}{hint}"))
+        })?
     };
     if let Some(answer) = history(look.prometheus.as_deref(), look.selector.as_deref())? {
         let (metrics, notes) = source::read_answer(&answer);
@@ -291,6 +311,17 @@ fn checked(target: Target) -> Result<Target, (Exit, String)> {
     Ok(target)
 }
 
+/// `localhost:6060` is no file anybody has.
+fn looks_like_host(name: &str) -> bool {
+    name.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && port
+                .split('/')
+                .next()
+                .is_some_and(|port| port.parse::<u16>().is_ok())
+    })
+}
+
 fn is_url(name: &str) -> bool {
     name.starts_with("http://") || name.starts_with("https://")
 }
@@ -307,16 +338,15 @@ fn save(verb: &CaptureVerb) -> Ended {
             format!("cannot write {}: {error}", verb.output.display()),
         )
     };
-    // Before the service is touched: a capture that cannot be kept must not be taken.
-    let mut file = std::fs::File::create(&verb.output).map_err(unwritable)?;
-    let recorded = source::record(&target, &Plan::default(), &mut tell);
-    let mut recording: Recording = match recorded {
-        Ok(recording) => recording,
-        Err(error) => {
-            let _ = std::fs::remove_file(&verb.output);
-            return Err((Exit::Precondition, error.to_string()));
-        }
-    };
+    // Before the service is touched: a capture that cannot be kept must not be taken. Under another name: what
+    // is there already is only replaced by a whole capture, and two at once do not mix.
+    let partial = Partial(
+        verb.output
+            .with_extension(format!("{}.partial", std::process::id())),
+    );
+    let mut file = std::fs::File::create_new(&partial.0).map_err(unwritable)?;
+    let mut recording: Recording = source::record(&target, &Plan::default(), &mut tell)
+        .map_err(|error| (Exit::Precondition, error.to_string()))?;
     // Last, and no reason to lose the rest: the server will still be there after the restart.
     match history(verb.prometheus.as_deref(), verb.selector.as_deref()) {
         Ok(Some(answer)) => recording.add_history(answer),
@@ -324,7 +354,10 @@ fn save(verb: &CaptureVerb) -> Ended {
         Err((_, text)) => say(&format!("note: {text}")),
     }
     let packed = source::pack(&recording).map_err(|error| (Exit::Internal, error.to_string()))?;
-    file.write_all(&packed).map_err(unwritable)?;
+    file.write_all(&packed)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&partial.0, &verb.output))
+        .map_err(unwritable)?;
     print(&format!(
         "{}: {} files, {} bytes; read it with: evenkeel doctor {}\n",
         verb.output.display(),
@@ -333,6 +366,16 @@ fn save(verb: &CaptureVerb) -> Ended {
         verb.output.display()
     ))?;
     Ok(Exit::Ok)
+}
+
+/// A file that is gone unless it was renamed.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // After the rename there is nothing of that name.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 fn explain(verb: &Explain) -> Ended {
@@ -374,11 +417,11 @@ fn tell(step: &Step) {
     }
 }
 
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
-fn print(text: &str) -> Result<(), (Exit, String)> {
+pub(crate) fn print(text: &str) -> Result<(), (Exit, String)> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())

@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod doctor_scale;
 mod drill;
 mod drill_role;
 mod exit;
@@ -25,7 +26,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Check),
-    Doctor(doctor::Doctor),
+    Doctor(Box<doctor::Doctor>),
     Drill(drill::Drill),
     Lint(Box<lint::Lint>),
     /// Plays one service of a drill; started by the drill itself.

@@ -1,4 +1,4 @@
-//! `evenkeel schema`: prints the JSON schemas of what evenkeel reads.
+//! `evenkeel schema`: prints the JSON schemas of what evenkeel reads and reports.
 
 use std::io::Write as _;
 
@@ -17,11 +17,16 @@ pub(crate) struct Schema {
 enum Of {
     /// The schema of the policy file.
     Policy,
+    /// The schema of what `doctor --format json` prints.
+    Doctor,
 }
 
 pub(crate) fn run(verb: &Schema) -> Exit {
-    let Of::Policy = verb.of;
+    let schema = match verb.of {
+        Of::Policy => evenkeel_policy::schema::policy(),
+        Of::Doctor => evenkeel_doctor::render::diagnosis_schema(),
+    };
     // A reader that went away wants no more.
-    let _ = write!(anstream::stdout(), "{}", evenkeel_policy::schema::policy());
+    let _ = write!(anstream::stdout(), "{schema}");
     Exit::Ok
 }

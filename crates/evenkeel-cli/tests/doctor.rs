@@ -105,6 +105,94 @@ fn wrong_usage_exits_with_two() {
 }
 
 #[test]
+fn an_encrypted_url_is_refused_with_the_way_out() {
+    let (code, _, err) = doctor(&["https://shop.example"], "");
+    assert_eq!(code, Some(3));
+    assert!(err.contains("plain HTTP only"), "{err}");
+    assert!(err.contains("port-forward"), "{err}");
+    assert!(
+        err.contains("'https://shop.example/debug/pprof/goroutine?debug=2'"),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_capture_that_fails_leaves_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("before.tar.zst");
+    std::fs::write(&file, "precious").unwrap();
+    let name = file.display().to_string();
+    let (code, _, _) = doctor(&["capture", "http://127.0.0.1:1", "-o", &name], "");
+    assert_eq!(code, Some(3));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_newcomer_gets_wrong_is_answered_with_the_way_out() {
+    let (code, _, err) = doctor(&["localhost:6060"], "");
+    assert_eq!(code, Some(3));
+    assert!(err.contains("starts with http://"), "{err}");
+    let (code, _, err) = doctor(&["--watch", "some-folder"], "");
+    assert_eq!(code, Some(2));
+    assert!(err.contains("running service"), "{err}");
+    let empty = tempfile::tempdir().unwrap();
+    let (code, _, err) = doctor(&[&empty.path().display().to_string()], "");
+    assert_eq!(code, Some(3));
+    assert!(err.contains("holds no files"), "{err}");
+}
+
+/// Eleven scrapes of a service that tries and gets done so much a second.
+fn scrapes(folder: &std::path::Path, name: &str, attempts: u32, successes: u32) -> String {
+    let mut text = String::new();
+    for second in 0..=10_u32 {
+        text.push_str(&format!(
+            "# scrape_t_ms {}\nswap_attempts_total {}\nswap_success_total {}\n",
+            second * 1000,
+            second * attempts,
+            second * successes
+        ));
+    }
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn halving_tells_a_livelock_from_a_saturated_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, attempts, successes| scrapes(folder.path(), name, attempts, successes);
+    let all = format!("24={}", file("a", 7200, 300));
+    let half = format!("12={}", file("b", 3600, 300));
+    let (code, out, err) = doctor(&["halve", &all, &half], "");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(out.starts_with("livelock"), "{out}");
+    let all = format!("24={}", file("c", 200, 200));
+    let half = format!("12={}", file("d", 200, 200));
+    let (code, out, _) = doctor(&["halve", &all, &half, "--critical-section", "5"], "");
+    assert_eq!(code, Some(1));
+    assert!(out.starts_with("contention"), "{out}");
+    let half = format!("12={}", file("e", 100, 100));
+    assert_eq!(doctor(&["curve", &all, &half], "").0, Some(0));
+    let (code, out, _) = doctor(&["curve", &all, "--json"], "");
+    assert_eq!(code, Some(3), "one point tells nothing");
+    let object: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(object["verdict"], serde_json::Value::Null);
+    assert_eq!(object["points"][0]["actors"], 24);
+}
+
+#[test]
+fn an_experiment_that_cannot_be_carried_out_says_why() {
+    assert_eq!(doctor(&["halve"], "").0, Some(2));
+    assert_eq!(doctor(&["halve", "full.prom"], "").0, Some(2));
+    assert_eq!(doctor(&["halve", "24=no-such-file"], "").0, Some(3));
+    let url = "http://127.0.0.1:1/metrics";
+    let (code, _, err) = doctor(&["halve", "--metrics", url, "--actors", "8"], "");
+    assert_eq!(code, Some(3));
+    assert!(err.contains(url), "{err}");
+}
+
+#[test]
 fn every_check_listed_has_a_page() {
     let (code, list, _) = doctor(&["explain"], "");
     assert_eq!(code, Some(0));

@@ -15,8 +15,15 @@
 //! | [`Jitter::Equal`] | `delay/2 ..= delay` | a minimum distance of half the delay is wanted |
 //! | [`Jitter::Proportional`] | `delay -+ factor` | compatibility with systems that do this |
 //! | [`Jitter::None`] | the delay itself | tests; a lone caller |
+//!
+//! Where none of these fits, [`Delays`] is a growth of one's own, in two methods; the cap holds for it too.
+//!
+//! Two parties that back off from each other may do so for ever, each stepping aside as the other does. One
+//! of them can be named [authoritative](Config::authoritative): it does not wait.
 
+use core::fmt;
 use core::time::Duration;
+use std::sync::Arc;
 
 use crate::entropy::Entropy;
 use crate::ratio::Ratio;
@@ -39,6 +46,11 @@ pub struct Config {
     pub initial: Duration,
     /// No delay is longer, whatever growth and jitter make of it. Default 2 s.
     pub max: Duration,
+    /// Delays of one's own, in place of growth, jitter and `initial`. Default: none.
+    pub custom: Option<Custom>,
+    /// Whether this party, of two that back off from each other, does not: its delays are zero. For one of
+    /// the two, and never for many callers of one server. Default: no.
+    pub authoritative: bool,
 }
 
 impl Config {
@@ -71,9 +83,74 @@ impl Default for Config {
             jitter: Jitter::Decorrelated,
             initial: Duration::from_millis(50),
             max: Duration::from_secs(2),
+            custom: None,
+            authoritative: false,
         }
     }
 }
+
+/// Delays of one's own: the state of one call.
+///
+/// ```
+/// use evenkeel_core::backoff::{Backoff, Config, Custom, Delays};
+/// use evenkeel_core::entropy::Entropy;
+/// use std::time::Duration;
+///
+/// /// 10 ms, 10 ms, 20 ms, 30 ms, 50 ms, each spread over its upper half.
+/// #[derive(Debug, Clone)]
+/// struct Fibonacci(u64, u64);
+///
+/// impl Delays for Fibonacci {
+///     fn next_delay(&mut self, dice: &mut Entropy) -> Duration {
+///         let delay = self.1;
+///         *self = Self(self.1, self.0.saturating_add(self.1));
+///         Duration::from_millis(dice.between(delay / 2, delay))
+///     }
+///
+///     fn reset(&mut self) {
+///         *self = Self(0, 10);
+///     }
+/// }
+///
+/// let mut config = Config::default();
+/// config.max = Duration::from_millis(30);
+/// config.custom = Some(Custom::new(Fibonacci(0, 10)));
+/// let (mut backoff, mut dice) = (Backoff::new(), Entropy::new(1));
+/// let delays: Vec<_> = (0..6).map(|_| backoff.next_delay(&config, &mut dice)).collect();
+/// assert!(delays[0] <= Duration::from_millis(10) && delays[5] == config.max);
+/// ```
+pub trait Delays: fmt::Debug + Send + Sync {
+    /// The delay before the next retry. It is held to [`Config::max`] afterwards.
+    fn next_delay(&mut self, dice: &mut Entropy) -> Duration;
+
+    /// Forgets earlier delays: the next one is the first again.
+    fn reset(&mut self);
+}
+
+/// A source of [`Delays`], one for each call. Two are equal if one is a clone of the other.
+#[derive(Clone)]
+pub struct Custom(Arc<dyn Fn() -> Box<dyn Delays> + Send + Sync>);
+
+impl Custom {
+    /// Each call begins with a clone of `delays`.
+    pub fn new(delays: impl Delays + Clone + 'static) -> Self {
+        Self(Arc::new(move || Box::new(delays.clone())))
+    }
+}
+
+impl fmt::Debug for Custom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Custom").field(&(self.0)()).finish()
+    }
+}
+
+impl PartialEq for Custom {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Custom {}
 
 /// How a delay grows from one retry to the next, before jitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,21 +222,33 @@ impl Jitter {
 ///     assert!(delay >= config.initial && delay <= config.max);
 /// }
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Backoff {
     /// The undrawn delay of the last retry; for decorrelated jitter, the drawn one. Zero: no retry yet.
     previous: u64,
+    /// Made at the first retry of a call with delays of its own.
+    custom: Option<Box<dyn Delays>>,
 }
 
 impl Backoff {
     /// The state of a call that has not retried yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { previous: 0 }
+        Self {
+            previous: 0,
+            custom: None,
+        }
     }
 
     /// The delay before the next retry, never longer than `config.max`.
     pub fn next_delay(&mut self, config: &Config, dice: &mut Entropy) -> Duration {
+        if config.authoritative {
+            return Duration::ZERO;
+        }
+        if let Some(Custom(make)) = &config.custom {
+            let delays = self.custom.get_or_insert_with(|| make());
+            return delays.next_delay(dice).min(config.max);
+        }
         let (initial, max) = (nanos(config.initial), nanos(config.max));
         let drawn = if config.jitter == Jitter::Decorrelated {
             let reach = self
@@ -184,7 +273,10 @@ impl Backoff {
 
     /// Forgets earlier delays: the next one is the first again.
     pub fn reset(&mut self) {
-        *self = Self::new();
+        self.previous = 0;
+        if let Some(delays) = &mut self.custom {
+            delays.reset();
+        }
     }
 }
 
@@ -214,6 +306,7 @@ mod tests {
             jitter: Jitter::None,
             initial: Duration::from_millis(10),
             max: Duration::from_millis(70),
+            ..Config::default()
         }
     }
 
@@ -265,6 +358,7 @@ mod tests {
                 jitter,
                 initial: Duration::from_millis(100),
                 max: Duration::from_secs(9),
+                ..Config::default()
             };
             let drawn: Vec<_> = (0..2000)
                 .map(|seed| delays(&config, seed, 1)[0].as_millis())
@@ -301,6 +395,74 @@ mod tests {
         assert_eq!(backoff.next_delay(&config, &mut dice), first);
     }
 
+    /// 1 s, 2 s, 3 s, ...
+    #[derive(Debug, Clone, Default)]
+    struct Steps(u64);
+
+    impl Delays for Steps {
+        fn next_delay(&mut self, _: &mut Entropy) -> Duration {
+            self.0 += 1;
+            Duration::from_secs(self.0)
+        }
+
+        fn reset(&mut self) {
+            self.0 = 0;
+        }
+    }
+
+    #[test]
+    fn delays_of_ones_own_are_capped_like_any_other_and_begin_anew_with_each_call() {
+        let config = Config {
+            custom: Some(Custom::new(Steps::default())),
+            max: Duration::from_secs(3),
+            ..Config::default()
+        };
+        for _ in 0..2 {
+            let seconds: Vec<_> = delays(&config, 1, 5)
+                .iter()
+                .map(Duration::as_secs)
+                .collect();
+            assert_eq!(seconds, [1, 2, 3, 3, 3]);
+        }
+        let (mut backoff, mut dice) = (Backoff::new(), Entropy::new(1));
+        backoff.next_delay(&config, &mut dice);
+        backoff.next_delay(&config, &mut dice);
+        backoff.reset();
+        assert_eq!(
+            backoff.next_delay(&config, &mut dice),
+            Duration::from_secs(1)
+        );
+    }
+
+    #[test]
+    fn delays_of_ones_own_are_equal_to_their_clones_alone() {
+        let one = Custom::new(Steps::default());
+        assert_eq!(one, one.clone());
+        assert_ne!(one, Custom::new(Steps::default()));
+        assert_eq!(format!("{one:?}"), "Custom(Steps(0))");
+    }
+
+    /// A corridor that two people enter from both ends: whoever waits lets the other pass, and those who
+    /// wait equally long meet again.
+    fn meetings(one: &Config, other: &Config, seed: u64) -> usize {
+        let (mut first, mut second) = (Backoff::new(), Backoff::new());
+        let mut dice = [Entropy::new(seed), Entropy::new(seed)];
+        let mut meets =
+            || first.next_delay(one, &mut dice[0]) == second.next_delay(other, &mut dice[1]);
+        (0..100).take_while(|_| meets()).count()
+    }
+
+    #[test]
+    fn of_two_who_step_aside_alike_an_authoritative_one_passes() {
+        let polite = Config::default();
+        let firm = Config {
+            authoritative: true,
+            ..Config::default()
+        };
+        assert_eq!(meetings(&polite, &polite, 7), 100, "equal dice: for ever");
+        assert_eq!(meetings(&firm, &polite, 7), 0);
+    }
+
     proptest! {
         #[test]
         fn no_configuration_overflows_or_exceeds_its_cap(
@@ -319,6 +481,7 @@ mod tests {
             let config = Config {
                 growth, jitter,
                 initial: Duration::from_nanos(initial), max: Duration::from_nanos(max),
+                ..Config::default()
             };
             for delay in delays(&config, seed, 12) {
                 prop_assert!(delay <= config.max);

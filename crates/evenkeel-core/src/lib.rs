@@ -33,7 +33,7 @@
 //! [`time`] and [`entropy`], the two inputs; [`outcome`] and [`rejection`], the vocabulary; then the bounds,
 //! each alone: [`deadline`], [`criticality`], [`backoff`], [`retry_after`], [`budget`], [`breaker`], [`bulkhead`],
 //! [`limiter`], [`rate`], [`throttle`], [`hedge`], and among several hosts [`outlier`] and [`balance`]; then [`policy`], which puts them in order, and [`call`], which
-//! walks one call through them. [`progress`] tells whether
+//! walks one call through them. Inbound it is [`admission`], with [`shed`] and [`tenant`]. [`progress`] tells whether
 //! work gets done. [`window`] is what they remember with, [`amplification`] what they save.
 //!
 //! # Four kinds of method
@@ -42,6 +42,7 @@
 //! nothing), *build* (`new`). Whatever is admitted is a permit, and a dropped permit gives back what it
 //! held: there is no bare `true` to forget.
 
+pub mod admission;
 pub mod amplification;
 pub mod backoff;
 pub mod balance;
@@ -62,15 +63,18 @@ pub mod outcome;
 pub mod outlier;
 pub mod policy;
 pub mod progress;
+mod queue;
 pub mod rate;
 pub mod ratio;
 pub mod rejection;
 pub mod retry;
 pub mod retry_after;
+pub mod shed;
 mod slots;
 mod stop;
 pub mod stripe;
 mod sync;
+pub mod tenant;
 pub mod throttle;
 pub mod time;
 pub mod window;

@@ -66,11 +66,17 @@ pub enum Reason {
     LimiterFull,
     /// It asks for more slots of a bulkhead at once than there are.
     ExceedsLimit,
+    /// More important requests need the server.
+    Shed,
+    /// More requests arrive than can be served in time, and this one has waited longest.
+    Overloaded,
+    /// The tenant has used up what is its own.
+    TenantLimited,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers in [`Reason::index`].
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::BreakerOpen,
         Self::BulkheadFull,
         Self::QueueFull,
@@ -80,6 +86,9 @@ impl Reason {
         Self::Throttled,
         Self::LimiterFull,
         Self::ExceedsLimit,
+        Self::Shed,
+        Self::Overloaded,
+        Self::TenantLimited,
     ];
 
     /// The reason's place in [`Reason::ALL`].
@@ -101,6 +110,9 @@ impl Reason {
             Self::Throttled => "throttled",
             Self::LimiterFull => "limiter_full",
             Self::ExceedsLimit => "exceeds_limit",
+            Self::Shed => "shed",
+            Self::Overloaded => "overloaded",
+            Self::TenantLimited => "tenant_limited",
         }
     }
 }
@@ -117,6 +129,9 @@ impl fmt::Display for Reason {
             Self::Throttled => "throttled, since the dependency refuses calls",
             Self::LimiterFull => "adaptive limit reached",
             Self::ExceedsLimit => "asks for more slots than there are",
+            Self::Shed => "shed in favour of what is more important",
+            Self::Overloaded => "more requests than can be served in time",
+            Self::TenantLimited => "the tenant's share is used up",
         })
     }
 }

@@ -4,6 +4,7 @@
 //! which nothing sleeps, and by the dependency's [budget]. There is no unbounded form.
 
 use core::num::NonZeroU32;
+use core::time::Duration;
 
 use crate::backoff;
 use crate::budget;
@@ -22,6 +23,9 @@ pub struct Config {
     /// How a wait that the dependency asks for is heeded. By default, the call gives up when it is longer
     /// than 30 s and hands the wish to its caller.
     pub retry_after: retry_after::Config,
+    /// No retry begins later than this after its call began. None: the deadline alone
+    /// bounds them. Default none, which `check` reports where nobody chose a deadline either.
+    pub max_elapsed: Option<Duration>,
     /// What bounds the retries of all calls together; none leaves them bounded per call alone, which
     /// `check` reports.
     pub budget: Option<budget::Config>,
@@ -45,6 +49,7 @@ impl Default for Config {
             backoff: backoff::Config::default(),
             throttled: backoff::Config::throttled(),
             retry_after: retry_after::Config::default(),
+            max_elapsed: None,
             budget: Some(budget::Config::default()),
         }
     }

@@ -32,11 +32,17 @@ pub enum StopReason {
         /// Which.
         Reason,
     ),
+    /// It has been retried for as long as it may.
+    MaxElapsed,
+    /// The retries that its caller granted are spent.
+    GrantExhausted,
+    /// It is a retry of its caller's already, which retries of our own would multiply.
+    CallerRetries,
 }
 
 impl StopReason {
     /// How many kinds there are; a refusal is one of them, whatever its reason.
-    pub const KINDS: usize = 9;
+    pub const KINDS: usize = 12;
 
     /// Every kind, in the order of [`StopReason::index`].
     pub const ALL: [Self; Self::KINDS] = [
@@ -49,6 +55,9 @@ impl StopReason {
         Self::RetryAfterTooLong,
         Self::Forbidden,
         Self::Refused(Reason::BreakerOpen),
+        Self::MaxElapsed,
+        Self::GrantExhausted,
+        Self::CallerRetries,
     ];
 
     /// The kind's number.
@@ -64,6 +73,9 @@ impl StopReason {
             Self::RetryAfterTooLong => 6,
             Self::Forbidden => 7,
             Self::Refused(_) => 8,
+            Self::MaxElapsed => 9,
+            Self::GrantExhausted => 10,
+            Self::CallerRetries => 11,
         }
     }
 
@@ -80,6 +92,9 @@ impl StopReason {
             Self::RetryAfterTooLong => "retry_after_too_long",
             Self::Forbidden => "forbidden",
             Self::Refused(_) => "refused",
+            Self::MaxElapsed => "max_elapsed",
+            Self::GrantExhausted => "grant_exhausted",
+            Self::CallerRetries => "caller_retries",
         }
     }
 }
@@ -95,6 +110,9 @@ impl fmt::Display for StopReason {
             Self::DeadlineTooClose => "the deadline is too close for another attempt",
             Self::RetryAfterTooLong => "the dependency asked for a longer wait than is allowed",
             Self::Forbidden => "the dependency asked not to be tried again",
+            Self::MaxElapsed => "it has been retried for as long as it may",
+            Self::GrantExhausted => "the retries that its caller granted are spent",
+            Self::CallerRetries => "its caller is retrying already",
             Self::Refused(reason) => return write!(f, "another attempt was refused: {reason}"),
         })
     }

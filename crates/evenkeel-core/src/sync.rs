@@ -7,18 +7,19 @@
 
 #[cfg(evenkeel_loom)]
 pub(crate) use loom::sync::{
-    Arc, Mutex,
+    Arc, Mutex, MutexGuard,
     atomic::{AtomicU64, Ordering, fence},
 };
 #[cfg(not(evenkeel_loom))]
 pub(crate) use std::sync::{
-    Arc, Mutex,
+    Arc, Mutex, MutexGuard,
     atomic::{AtomicU64, Ordering, fence},
 };
 
 /// Whose word is exchanged; names the mutant that breaks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
+    Admission,
     Breaker,
     Budget,
     Ewma,
@@ -28,6 +29,7 @@ pub(crate) enum Protocol {
     Quantile,
     Rate,
     Slots,
+    Tenant,
     Throttle,
     Window,
 }
@@ -97,6 +99,7 @@ pub(crate) enum Announcement {
 
 const fn is_mutant(protocol: Protocol) -> bool {
     match protocol {
+        Protocol::Admission => cfg!(evenkeel_mutant = "admission"),
         Protocol::Breaker => cfg!(evenkeel_mutant = "breaker"),
         Protocol::Budget => cfg!(evenkeel_mutant = "budget"),
         Protocol::Ewma => cfg!(evenkeel_mutant = "ewma"),
@@ -106,6 +109,7 @@ const fn is_mutant(protocol: Protocol) -> bool {
         Protocol::Quantile => cfg!(evenkeel_mutant = "quantile"),
         Protocol::Rate => cfg!(evenkeel_mutant = "rate"),
         Protocol::Slots => cfg!(evenkeel_mutant = "slots"),
+        Protocol::Tenant => cfg!(evenkeel_mutant = "tenant"),
         Protocol::Throttle => cfg!(evenkeel_mutant = "throttle"),
         Protocol::Window => cfg!(evenkeel_mutant = "window"),
     }

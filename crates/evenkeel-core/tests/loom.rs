@@ -11,6 +11,7 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Arc;
 
+use evenkeel_core::admission::{self, Admission, Arrival, Arrived};
 use evenkeel_core::breaker::{self, Breaker, Mode, SlowRate, SlowerThan, State};
 use evenkeel_core::budget::{self, Budget, Cost};
 use evenkeel_core::bulkhead::{self, Bulkhead};
@@ -24,6 +25,7 @@ use evenkeel_core::progress::{self, Progress};
 use evenkeel_core::rate::{self, RateLimit};
 use evenkeel_core::ratio::Ratio;
 use evenkeel_core::stripe::Stripe;
+use evenkeel_core::tenant::{Rate, Tenant};
 use evenkeel_core::throttle::grpc::{self, RetryThrottle};
 use evenkeel_core::time::Instant;
 use evenkeel_core::window::{Ewma, QuantileConfig, QuantileWindow};
@@ -554,6 +556,124 @@ fn loom_throttle_loses_no_failure() {
         let shared = throttle.clone();
         together(2, move |_| shared.on_failure());
         assert!(throttle.tokens() < 8.5, "{}", throttle.tokens());
+    });
+}
+
+/// With no threshold: its hundreds of counters are counted with additions, which no order can break.
+fn admission(workers: u32) -> Admission {
+    let workers = NonZeroU32::new(workers).unwrap();
+    let mut config = admission::Config::new(admission::Concurrency::Fixed(workers));
+    config.shed = None;
+    Admission::new(config, "loom", 1)
+}
+
+fn arrive(admission: &Admission) -> Arrived {
+    admission.arrive(at(0), Arrival::new(at(100))).unwrap()
+}
+
+#[test]
+fn loom_admission_never_serves_more_than_its_workers() {
+    model(|| {
+        let admission = admission(1);
+        let shared = admission.clone();
+        let arrived = together(2, move |_| arrive(&shared));
+        let served = |arrived: &&Arrived| matches!(arrived, Arrived::Admitted(_));
+        assert_eq!(arrived.iter().filter(served).count(), 1);
+        let shown = admission.snapshot(at(0));
+        assert_eq!((shown.serving, shown.waiting), (1, 1));
+    });
+}
+
+#[test]
+fn loom_admission_loses_no_worker() {
+    model(|| {
+        let admission = admission(2);
+        let shared = admission.clone();
+        together(2, move |_| drop(arrive(&shared)));
+        assert_eq!(admission.snapshot(at(0)).serving, 0);
+    });
+}
+
+#[test]
+fn loom_admission_serves_whoever_waits() {
+    model(|| {
+        let admission = admission(1);
+        let Arrived::Admitted(permit) = arrive(&admission) else {
+            panic!("a worker is free");
+        };
+        let shared = admission.clone();
+        let other = thread::spawn(move || arrive(&shared));
+        permit.finish(at(1), Outcome::Success);
+        // Freed before or after the other queued: either way the worker is the other's by now.
+        match other.join().unwrap() {
+            Arrived::Admitted(_) => {}
+            Arrived::Queued(mut place) => assert!(place.poll(at(1)).unwrap().is_ok()),
+        }
+        assert_eq!(admission.snapshot(at(1)).serving, 0);
+    });
+}
+
+#[test]
+fn loom_admission_keeps_the_worker_of_a_waiter_who_leaves() {
+    model(|| {
+        let admission = admission(1);
+        let (first, second) = (arrive(&admission), arrive(&admission));
+        let leaves = thread::spawn(move || drop(second));
+        drop(first);
+        leaves.join().unwrap();
+        let shown = admission.snapshot(at(0));
+        assert_eq!((shown.serving, shown.waiting), (0, 0));
+    });
+}
+
+/// Each tenant may make one request a second, and two tenants at most have a bucket of their own.
+fn tenants() -> Admission {
+    let mut config =
+        admission::Config::new(admission::Concurrency::Fixed(NonZeroU32::new(8).unwrap()));
+    config.shed = None;
+    let mut rate = Rate::per_second(NonZeroU32::MIN);
+    rate.tenants = NonZeroU32::MIN;
+    config.tenants.rate = Some(rate);
+    Admission::new(config, "loom", 1)
+}
+
+fn arrive_for(admission: &Admission, tenant: u64, millis: u64) -> bool {
+    let arrival = Arrival::new(at(millis + 100)).tenant(Tenant::new(tenant));
+    admission.arrive(at(millis), arrival).is_ok()
+}
+
+#[test]
+fn loom_tenant_has_one_bucket_however_many_claim_it() {
+    model(|| {
+        let admission = tenants();
+        let served = together(2, move |_| arrive_for(&admission, 1, 0));
+        assert_eq!(served.iter().filter(|&&served| served).count(), 1);
+    });
+}
+
+#[test]
+fn loom_tenant_takes_each_request_once() {
+    model(|| {
+        let admission = tenants();
+        assert!(arrive_for(&admission, 1, 0));
+        // Its bucket is known, and full again.
+        let served = together(2, move |_| arrive_for(&admission, 1, 1_500));
+        assert_eq!(served.iter().filter(|&&served| served).count(), 1);
+    });
+}
+
+#[test]
+fn loom_tenant_whose_bucket_is_claimed_by_another_takes_from_one_of_its_own() {
+    model(|| {
+        let admission = tenants();
+        assert!(arrive_for(&admission, 1, 0) && arrive_for(&admission, 2, 0));
+        // Both are full, so that either may be claimed by the third while the first takes from it.
+        let shared = admission.clone();
+        let served = together(2, move |number| arrive_for(&shared, 1 + 2 * number, 9_000));
+        assert_eq!(served, [true, true]);
+        let again = [1, 3].map(|tenant| arrive_for(&admission, tenant, 9_000));
+        // Not one of them has a second bucket; there is one more in the one that is shared.
+        assert!(again.iter().filter(|&&served| served).count() <= 1);
     });
 }
 

@@ -9,8 +9,9 @@ use crate::note::Note;
 use crate::stack::Frame;
 
 /// The shapes a service fails in without an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Actors keep undoing each other: processors busy, nothing finished.
@@ -51,7 +52,7 @@ impl fmt::Display for Verdict {
 }
 
 /// The four things it takes for actors to hinder each other; without one of them, they do not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ingredient {
     /// Fewer of them, at once.
@@ -76,7 +77,7 @@ impl fmt::Display for Ingredient {
 }
 
 /// What to do, in the order in which an on-call engineer can.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Remedies {
     /// Now, without a change of code.
     pub mitigate: Vec<String>,
@@ -87,7 +88,7 @@ pub struct Remedies {
 }
 
 /// One failure shape, found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Finding {
     /// Stable code of the check, such as `EKD003`.
     pub code: &'static str,
@@ -97,6 +98,7 @@ pub struct Finding {
     pub subkind: Option<&'static str>,
     /// How sure: possible from one moment or an excerpt, likely when several moments agree, certain when
     /// the mechanism itself was seen.
+    #[schemars(schema_with = "confidence_schema")]
     pub confidence: Confidence,
     /// The line to look at: the blocking, retrying or spawning statement.
     pub culprit: Option<Frame>,
@@ -110,6 +112,16 @@ pub struct Finding {
     pub missing: Vec<String>,
     /// What to do.
     pub remedies: Remedies,
+}
+
+/// The three words, as they are serialised.
+fn confidence_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let words = [
+        Confidence::Possible,
+        Confidence::Likely,
+        Confidence::Certain,
+    ];
+    schemars::json_schema!({ "type": "string", "enum": words })
 }
 
 impl Finding {
@@ -141,7 +153,7 @@ impl Finding {
 }
 
 /// The doctor's answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Diagnosis {
     /// Where the evidence came from.
     pub origin: String,

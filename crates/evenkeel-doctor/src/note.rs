@@ -9,7 +9,7 @@ use std::fmt;
 pub type Parsed<T> = (T, Vec<Note>);
 
 /// One remark about the input: where, and what is wrong or missing there.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Note {
     /// File, line or section the remark is about.
     pub place: String,

@@ -4,7 +4,18 @@
 //! the first one its owner wrote. Everything here serves that choice.
 
 /// One call on a stack.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Default,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
 pub struct Frame {
     /// Function with its package path, without arguments: `shop/cart.(*Cart).Add`.
     pub function: String,

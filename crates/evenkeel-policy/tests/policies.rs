@@ -2,8 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use evenkeel_core::{backoff, breaker, budget, bulkhead, ratio::Ratio};
+use evenkeel_core::{
+    backoff, breaker, budget, bulkhead, endpoint, hedge, limiter, progress, rate, ratio::Ratio,
+    throttle,
+};
 use evenkeel_policy::explain::{Origin, Setting};
 use evenkeel_policy::{Loaded, Look};
 use serde_json::Value;
@@ -82,6 +86,18 @@ fn what_the_policy_with_all_settings_writes_are_the_defaults_of_the_core() {
         retry.throttled.jitter,
         backoff::Jitter::Proportional(Ratio::from_permille(500))
     );
+    assert_eq!(search.hedge, Some(hedge::Config::default()));
+    assert_eq!(search.throttle, Some(throttle::Config::default()));
+    assert_eq!(search.progress, progress::Config::default());
+    let rate = rate::Config::per_second(1000.try_into().unwrap());
+    assert_eq!(search.rate, Some(rate));
+    let mut own = limiter::own::OwnConfig::default();
+    own.max_healthy_rtt = Some(Duration::from_millis(400));
+    let limiter = limiter::Config::new(limiter::Algorithm::Own(own));
+    assert_eq!(search.limiter, Some(limiter));
+    let ledger = &loaded.policy.dependencies["ledger"];
+    let endpoints = endpoint::Config::new(3.try_into().unwrap());
+    assert_eq!(ledger.endpoints, Some(endpoints));
     let limit = 50.try_into().unwrap();
     assert_eq!(search.bulkhead, Some(bulkhead::Config::new(limit)));
     let classic = &loaded.policy.dependencies["classic"];
@@ -120,7 +136,9 @@ fn every_value_is_explained_by_its_line_or_as_a_default() {
     let unexplained = |setting: &&Setting| {
         let path = setting.path.to_string();
         let whole = path.starts_with("dependencies.search") || path.starts_with("proxy.bounds");
-        whole && !matches!(setting.origin, Origin::Written { .. })
+        // Not for a dependency that the proxy calls.
+        let not_here = path == "dependencies.search.endpoints";
+        whole && !not_here && !matches!(setting.origin, Origin::Written { .. })
     };
     assert_eq!(loaded.settings.iter().find(unexplained), None);
 }
@@ -164,6 +182,13 @@ dependencies:
     retry: { backoff: { jitter: full } }
     breaker: {}
     bulkhead: { limit: 9 }
+    rate: { limit: 9 }
+    throttle: {}
+    hedge: {}
+    limiter: {}
+  b:
+    deadline: 1s
+    endpoints: { count: 2 }
 proxy:
   upstreams: { a: { url: http://127.0.0.1:1 } }
   routes: [{ upstream: a, fallback: { last_good: {} } }]
@@ -193,7 +218,7 @@ proxy:
         );
         compared += 1;
     }
-    assert!(compared > 40, "only {compared} defaults were compared");
+    assert!(compared > 70, "only {compared} defaults were compared");
 }
 
 #[test]

@@ -6,8 +6,12 @@
 use evenkeel::Dependency;
 use evenkeel::core::breaker::{Mode, Snapshot as Breaker, State};
 use evenkeel::core::bulkhead::Snapshot as Bulkhead;
+use evenkeel::core::limiter::Snapshot as Limiter;
 use evenkeel::core::policy::Snapshot;
+use evenkeel::core::progress::{Snapshot as Progress, Verdict};
+use evenkeel::core::rate::Snapshot as Rate;
 use evenkeel::core::rejection::Reason;
+use evenkeel::core::throttle::Snapshot as Throttle;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -36,7 +40,7 @@ struct Family {
     read: fn(&Snapshot) -> Vec<(&'static str, u64)>,
 }
 
-const FAMILIES: [Family; 15] = [
+const FAMILIES: [Family; 25] = [
     Family {
         name: "retry_attempts",
         help: "Attempts by whether they were the first, a retry or a hedge",
@@ -48,7 +52,7 @@ const FAMILIES: [Family; 15] = [
             vec![
                 ("first", tally.first_attempts),
                 ("retry", tally.retries),
-                ("hedge", 0),
+                ("hedge", tally.hedges),
             ]
         },
     },
@@ -219,6 +223,120 @@ const FAMILIES: [Family; 15] = [
         },
     },
     Family {
+        name: "evenkeel_hedge_budget_tokens",
+        help: "Hedge tokens left, of the operation that has the fewest",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            let budgets = seen.operations.iter().filter_map(|it| it.hedges.as_ref());
+            let least = budgets.map(|budget| budget.balance_milli).min();
+            least.map(|tokens| ("", tokens)).into_iter().collect()
+        },
+    },
+    Family {
+        name: "evenkeel_concurrency_limit",
+        help: "Attempts that may be under way at present, as the adaptive limit has found",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            let limit = |limiter: &Limiter| ("", u64::from(limiter.limit));
+            seen.limiter.iter().map(limit).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_concurrency_inflight",
+        help: "Attempts under way, as the adaptive limit counts them",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            let in_flight = |limiter: &Limiter| ("", u64::from(limiter.in_flight));
+            seen.limiter.iter().map(in_flight).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_throttle_held_back_ratio",
+        help: "The share of attempts that is not sent at present",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            let share = |throttle: &Throttle| ("", u64::from(throttle.held_back.permille()));
+            seen.throttle.iter().map(share).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_rate_remaining",
+        help: "Calls that the rate would admit at once",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1,
+        read: |seen| {
+            let left = |rate: &Rate| ("", u64::from(rate.remaining));
+            seen.rate.iter().map(left).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_progress_verdict",
+        help: "Whether work gets done",
+        kind: MetricType::Gauge,
+        label: "verdict",
+        unit: 1,
+        read: |seen| {
+            let all = |progress: &Progress| {
+                let is = |verdict: Verdict| u64::from(verdict == progress.verdict);
+                Verdict::ALL.map(|verdict| (verdict.as_str(), is(verdict)))
+            };
+            progress(seen).into_iter().flat_map(all).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_progress_oldest_call_seconds",
+        help: "How long the oldest call that has to wait has run",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            let oldest = |progress: &Progress| ("", millis(progress.oldest));
+            progress(seen).into_iter().map(oldest).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_progress_last_success_age_seconds",
+        help: "How long ago a call ended well",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            let age = |progress: &Progress| Some(("", millis(Some(progress.since_success?))));
+            progress(seen).into_iter().filter_map(age).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_progress_success_rate",
+        help: "Calls a second that end well, of late",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            let rate = |progress: &Progress| ("", progress.per_thousand_seconds);
+            progress(seen).into_iter().map(rate).collect()
+        },
+    },
+    Family {
+        name: "evenkeel_progress_baseline_rate",
+        help: "Calls a second that usually end well, as learned: compare the rate with it",
+        kind: MetricType::Gauge,
+        label: "",
+        unit: 1000,
+        read: |seen| {
+            let usual = |progress: &Progress| Some(("", progress.usual?));
+            progress(seen).into_iter().filter_map(usual).collect()
+        },
+    },
+    Family {
         name: "evenkeel_attempts_in_flight",
         help: "Attempts under way, their bodies included",
         kind: MetricType::Gauge,
@@ -227,6 +345,11 @@ const FAMILIES: [Family; 15] = [
         read: |seen| vec![("", seen.tally.in_flight())],
     },
 ];
+
+/// Of all calls: the proxy names no operations.
+fn progress(seen: &Snapshot) -> Option<&Progress> {
+    seen.operations.first().map(|operation| &operation.progress)
+}
 
 fn millis(age: Option<Duration>) -> u64 {
     let millis = age.unwrap_or_default().as_millis();

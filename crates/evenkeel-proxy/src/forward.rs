@@ -18,7 +18,7 @@ use crate::remaining;
 use crate::replay::RequestBody;
 use crate::stall;
 use crate::upstream::{ExchangeError, Link};
-use evenkeel::core::call::StopReason;
+use evenkeel::core::call::{self, StopReason};
 use evenkeel::core::outcome::{Finished, Outcome};
 use evenkeel::core::rejection::{Reason, Rejection};
 use evenkeel::{Attempt, CallError, CallOptions, OpenAttempt, Opened};
@@ -159,9 +159,9 @@ pub(crate) async fn forward(
     let mut options = CallOptions::default();
     options.idempotent = outgoing.is_idempotent();
     options.within = Some(remaining(deadline));
-    let mut attempts = 0;
+    // A body that is streamed has one reader at a time.
+    options.sequential = outgoing.body().is_streamed();
     let operation = |attempt: Attempt| {
-        attempts = attempt.number();
         route.metrics.attempts.inc();
         let watch = Watch::new(
             upstream,
@@ -215,15 +215,16 @@ pub(crate) async fn forward(
         .dependency
         .call_open(options, judge, operation)
         .await;
+    let answered = open.as_ref().map(OpenAttempt::kind);
     let open = open.map(|attempt| Open {
         attempt: Some(attempt),
     });
     match result {
         Ok((response, lease)) => Forwarded {
-            fate: if attempts > 1 {
-                Fate::SuccessAfterRetry
-            } else {
-                Fate::Success
+            fate: match answered {
+                Some(call::Kind::Hedge) => Fate::SuccessHedge,
+                Some(call::Kind::Retry) => Fate::SuccessAfterRetry,
+                Some(call::Kind::First) | None => Fate::Success,
             },
             result: Ok(Answer {
                 response,
@@ -311,11 +312,18 @@ fn refused(rejection: Rejection, detail: String) -> Forwarded {
     let fate = match rejection.reason {
         Reason::BreakerOpen => Fate::BreakerOpen,
         Reason::DeadlineTooClose => return deadline_exceeded(detail),
+        Reason::RateLimited => Fate::RateLimited,
+        Reason::Throttled => Fate::Shed,
         _ => Fate::BulkheadFull,
     };
-    let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, fate.label(), detail);
+    // A quota is the client's to keep; everything else is about the upstream's state.
+    let status = match fate {
+        Fate::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut problem = Problem::new(status, fate.label(), detail);
     problem.retry_after = Some(rejection.retry_after.unwrap_or(Duration::from_secs(1)));
-    problem.overload = fate == Fate::BulkheadFull;
+    problem.overload = matches!(fate, Fate::BulkheadFull | Fate::Shed);
     Forwarded {
         fate,
         result: Err(problem),

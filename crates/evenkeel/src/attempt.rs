@@ -82,6 +82,12 @@ impl OpenAttempt {
         }
     }
 
+    /// Why the attempt was made.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.guard.kind()
+    }
+
     /// Ends the attempt with what became of it.
     pub fn finish(mut self, outcome: Outcome) {
         if let Some(permit) = self.guard.take() {
@@ -107,6 +113,13 @@ impl<I: AsRef<Inner>> Guard<I> {
             permit: Some(permit),
             running: false,
         }
+    }
+
+    /// What it was made for; of one that has ended, as a first one.
+    fn kind(&self) -> Kind {
+        self.permit
+            .as_ref()
+            .map_or(Kind::First, AttemptPermit::kind)
     }
 
     pub(crate) fn id(&self) -> Option<AttemptId> {

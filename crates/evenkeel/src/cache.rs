@@ -17,8 +17,8 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use evenkeel_core::backoff::{self, Backoff};
@@ -192,7 +192,7 @@ struct Entry<V> {
 
 #[derive(Clone)]
 struct Failing {
-    backoff: Backoff,
+    backoff: Arc<Mutex<Backoff>>,
     until: Instant,
 }
 
@@ -362,9 +362,12 @@ where
     fn leave_alone(&self, key: K) {
         let shared = &self.0;
         let before = shared.failing.get(&key).map(|failing| failing.backoff);
-        let mut backoff = before.unwrap_or_default();
+        let backoff = before.unwrap_or_default();
         let mut dice = Entropy::new(local::stripe_and_seed().1);
-        let wait = backoff.next_delay(&shared.config.leave_alone, &mut dice);
+        let wait = backoff
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next_delay(&shared.config.leave_alone, &mut dice);
         let until = Instant::now() + wait;
         shared.failing.insert(key, Failing { backoff, until });
     }

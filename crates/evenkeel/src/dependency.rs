@@ -71,6 +71,9 @@ pub struct CallOptions {
     pub idempotent: bool,
     /// Whether it can be sent only once, as a body that is streamed and not kept. Default: no.
     pub unreplayable: bool,
+    /// Whether its attempts must not overlap, as those of a body that has one reader: it is retried, and
+    /// never hedged. Default: no.
+    pub sequential: bool,
     /// The time that the caller has left; the tighter of it and the policy's deadline counts.
     pub within: Option<Duration>,
     /// The call's dice. None: its thread's.
@@ -304,6 +307,7 @@ impl Dependency {
         hint.stripe = stripe;
         hint.idempotent = options.idempotent;
         hint.replayable = !options.unreplayable;
+        hint.sequential = options.sequential;
         Plan {
             hint,
             within: options.within,

@@ -125,6 +125,10 @@ impl Call {
         if self.deadline.has_passed(resume) {
             return Err(StopReason::DeadlineTooClose);
         }
+        let retried_for = resume.since(self.began);
+        if retry.max_elapsed.is_some_and(|most| retried_for > most) {
+            return Err(StopReason::MaxElapsed);
+        }
         if shared.refuses(resume) {
             return Err(StopReason::Refused(Reason::BreakerOpen));
         }

@@ -54,7 +54,7 @@ impl Call {
         let (hedges, shared) = (self.hedges()?, &self.local.shared);
         let in_flight = shared.tally().in_flight();
         let conditions = Conditions {
-            idempotent: self.idempotent && self.replayable,
+            idempotent: self.idempotent && self.replayable && !self.sequential,
             hedges: self.hedged,
             in_flight,
             is_busy: shared.is_used_beyond(hedges.config().max_used),
@@ -77,6 +77,7 @@ impl Call {
     fn may_hedge(&self) -> bool {
         self.idempotent
             && self.replayable
+            && !self.sequential
             && self.attempts < self.local.shared.max_attempts
             && self
                 .hedges()

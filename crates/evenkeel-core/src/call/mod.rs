@@ -89,6 +89,8 @@ pub struct CallHint {
     pub idempotent: bool,
     /// Whether what is sent can be sent again. Default: yes.
     pub replayable: bool,
+    /// Whether its attempts must not overlap, as those of a body that has one reader. Default: no.
+    pub sequential: bool,
 }
 
 impl CallHint {
@@ -101,6 +103,7 @@ impl CallHint {
             deadline: None,
             idempotent: false,
             replayable: true,
+            sequential: false,
         }
     }
 
@@ -157,6 +160,7 @@ pub struct Call {
     deadline: Deadline,
     idempotent: bool,
     replayable: bool,
+    sequential: bool,
     began: Instant,
     attempts: u32,
     /// How many of them were hedges, or retries in place of one.
@@ -211,6 +215,7 @@ impl Call {
             deadline: own.tightened(hint.deadline),
             idempotent: hint.idempotent,
             replayable: hint.replayable,
+            sequential: hint.sequential,
             began: now,
             attempts: 0,
             hedged: 0,

@@ -21,29 +21,40 @@
 //! | line | meaning |
 //! |---|---|
 //! | `policy deadline=… attempt_timeout=…` | the bounds that are always there |
-//! | `retry attempts=… initial=… max=… growth=… jitter=… throttled=… max_retry_after=…` | retries; `budget` lines add theirs |
+//! | `retry attempts=… initial=… max=… growth=… jitter=… throttled=… max_elapsed=… max_retry_after=…` | retries; `budget` lines add theirs |
 //! | `budget ratio=… floor=… window=… min_concurrent=… concurrent=…` | the retry budget; off without it |
 //! | `breaker [classic] consecutive=… rate=… min_calls=… window=… min_observed=… slow=… slower_than=… mode=… open=… max_open=… open_jitter=… probes=… spacing=… successes=… tolerated=… lease=… ramp=…` | the breaker |
 //! | `bulkhead limit=… queue=… wait=… share=…` | the slots |
+//! | `rate limit=… per=… burst=… mode=smooth\|strict` | the rate |
+//! | `throttle headroom=… window=… min_calls=… min_observed=… max_share=…` | the throttle |
+//! | `hedge after=p90\|p95\|p99 min_delay=… min_samples=… max=… ratio=… max_used=… window=…` | hedges |
+//! | `limiter own\|classic\|aimd\|vegas\|gradient2 initial=… min=… max=… min_window=… max_window=… min_samples=…` | the adaptive limit |
+//! | `endpoints N [outlier=off] consecutive=… away=… jitter=… max_ejected=…` | several hosts |
+//! | `progress window=… min_calls=… stalled_after=… max_attempts_per_success=…` | what counts as progress |
+//! | `endpoint N: ATTEMPT` | how every attempt at that host goes, whatever the call's script says |
 //! | `seed N` | the dice |
-//! | `call NAME at T [x N every D] [idempotent] [unreplayable] [deadline=D]: SCRIPT` | calls; more than one are named `NAME1`, `NAME2`, … |
+//! | `call NAME at T [x N every D] [idempotent] [unreplayable] [deadline=D] [operation=NAME]: SCRIPT` | calls; more than one are named `NAME1`, `NAME2`, … |
 //! | `drop NAME at T` | the caller hangs up |
 //! | `show at T` | a line with what the policy shows of itself |
+//! | `show NAME at T` | a line with the progress of that operation; `all` is the one without a name |
 //!
 //! A script lists how the attempts of a call go, the last one repeating: `ok`, `transient`, `ambiguous`,
 //! `rejected`, `not_sent`, `fatal`, `callers_fault`, each with how long it takes, or `hang`, or `panic`;
-//! followed by `retry_after=D` or `no_retry`.
+//! followed by `retry_after=D` or `no_retry`, or by `body=D`: an answer that holds its slot for so long after
+//! its head.
 
 mod parse;
 mod run;
 mod say;
+mod section;
 
 use core::fmt;
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 pub use parse::ParseError;
 pub use run::run;
-pub use say::{begun, rejected, shown, stopped};
+pub use say::{begun, progress, rejected, shown, stopped};
 
 use crate::outcome::Finished;
 use crate::policy::Config;
@@ -61,8 +72,10 @@ pub struct Case {
     pub seed: u64,
     /// The calls, in the order in which they are written.
     pub calls: Vec<ScriptedCall>,
+    /// How all attempts at these endpoints go, whatever the calls' scripts say.
+    pub endpoints: BTreeMap<usize, ScriptedAttempt>,
     /// When the policy is looked at.
-    pub shows: Vec<Instant>,
+    pub shows: Vec<Show>,
     /// What is expected to happen.
     pub expected: Vec<Line>,
 }
@@ -76,6 +89,13 @@ impl Case {
         parse::parse(text)
     }
 
+    /// How attempt `number` of `call` goes at `endpoint`.
+    #[must_use]
+    pub fn attempt(&self, call: &ScriptedCall, number: u32, endpoint: usize) -> ScriptedAttempt {
+        let there = self.endpoints.get(&endpoint).copied();
+        there.unwrap_or_else(|| call.attempt(number))
+    }
+
     /// The seed of the call at `index` in [`Case::calls`].
     #[must_use]
     pub fn seed_of(&self, index: usize) -> u64 {
@@ -83,6 +103,16 @@ impl Case {
             .split(&self.calls[index].name)
             .next_u64()
     }
+}
+
+/// One look at the policy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Show {
+    /// When.
+    pub at: Instant,
+    /// Whose progress is shown; none: the bounds are.
+    pub operation: Option<String>,
 }
 
 /// A call, and how its attempts go.
@@ -101,6 +131,8 @@ pub struct ScriptedCall {
     pub replayable: bool,
     /// How long its caller gives it.
     pub deadline: Option<Duration>,
+    /// What kind of call it is; empty: none that has a name.
+    pub operation: String,
     /// How its attempts go; the last one repeats.
     pub attempts: Vec<ScriptedAttempt>,
 }
@@ -119,6 +151,8 @@ impl ScriptedCall {
 pub enum ScriptedAttempt {
     /// It ends after a while.
     Ends(Duration, Finished),
+    /// The head of an acceptable answer arrives after a while, and its body ends another while later.
+    Answers(Duration, Duration),
     /// It never ends.
     Hangs,
     /// Its code panics after a while.

@@ -4,8 +4,9 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::str::FromStr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 
-use super::{Case, Line, ScriptedAttempt, ScriptedCall};
+use super::{Case, Line, ScriptedAttempt, ScriptedCall, Show, section};
 use crate::backoff::{Growth, Jitter};
 use crate::breaker::{self, FailureRate, Mode, SlowRate, SlowerThan};
 use crate::budget;
@@ -33,7 +34,7 @@ impl fmt::Display for ParseError {
 
 impl core::error::Error for ParseError {}
 
-type Reading<T> = Result<T, String>;
+pub(super) type Reading<T> = Result<T, String>;
 
 pub(super) fn parse(text: &str) -> Result<Case, ParseError> {
     let mut case = Case {
@@ -41,6 +42,7 @@ pub(super) fn parse(text: &str) -> Result<Case, ParseError> {
         policy: Config::default(),
         seed: 1,
         calls: Vec::new(),
+        endpoints: BTreeMap::new(),
         shows: Vec::new(),
         expected: Vec::new(),
     };
@@ -106,9 +108,23 @@ fn read_story(case: &mut Case, line: &str) -> Reading<()> {
             Ok(())
         }
         "show" => {
-            let at = rest.strip_prefix("at ").ok_or("say when: show at T")?;
-            instant(at).map(|at| case.shows.push(at))
+            let (operation, at) = match rest.split_once(" at ") {
+                Some((operation, at)) => (Some(operation.to_owned()), at),
+                None => (None, rest.strip_prefix("at ").ok_or("say when: show at T")?),
+            };
+            let at = instant(at)?;
+            case.shows.push(Show { at, operation });
+            Ok(())
         }
+        "endpoint" => {
+            let (endpoint, script) = rest
+                .split_once(':')
+                .ok_or("say how its attempts go: endpoint N: SCRIPT")?;
+            let script = read_attempt(script.trim())?;
+            case.endpoints.insert(number(endpoint)?, script);
+            Ok(())
+        }
+        other if section::read(&mut case.policy, other, rest)? => Ok(()),
         other => Err(format!("{other:?} is not a line of a case")),
     }
 }
@@ -140,6 +156,7 @@ fn read_retry(text: &str, budget: Option<budget::Config>) -> Reading<retry::Conf
                 retry.throttled.jitter = retry.backoff.jitter;
             }
             "throttled" => retry.throttled.initial = duration(value)?,
+            "max_elapsed" => retry.max_elapsed = Some(duration(value)?),
             "max_retry_after" => retry.retry_after.cap = duration(value)?,
             other => return Err(unknown(other)),
         }
@@ -263,6 +280,7 @@ fn read_call(text: &str) -> Reading<Vec<ScriptedCall>> {
         idempotent: false,
         replayable: true,
         deadline: None,
+        operation: String::new(),
         attempts,
     };
     let (mut repeat, mut every) = (1, Duration::ZERO);
@@ -276,6 +294,7 @@ fn read_call(text: &str) -> Reading<Vec<ScriptedCall>> {
             "unreplayable" => call.replayable = false,
             other => match other.split_once('=') {
                 Some(("deadline", value)) => call.deadline = Some(duration(value)?),
+                Some(("operation", value)) => value.clone_into(&mut call.operation),
                 _ => return Err(unknown(other)),
             },
         }
@@ -308,14 +327,19 @@ fn read_attempt(text: &str) -> Reading<ScriptedAttempt> {
         "callers_fault" => Finished::callers_fault(),
         other => Finished::failed(class(other)?),
     };
+    let mut body = None;
     for word in words {
         match word.split_once('=') {
+            Some(("body", value)) if finished.class.is_none() => body = Some(duration(value)?),
             Some(("retry_after", value)) => finished = finished.retry_after(duration(value)?),
             None if word == "no_retry" => finished = finished.no_retry(),
             _ => return Err(unknown(word)),
         }
     }
-    Ok(ScriptedAttempt::Ends(takes, finished))
+    Ok(match body {
+        Some(body) => ScriptedAttempt::Answers(takes, body),
+        None => ScriptedAttempt::Ends(takes, finished),
+    })
 }
 
 fn read_expected(line: &str) -> Reading<Line> {
@@ -328,7 +352,7 @@ fn read_expected(line: &str) -> Reading<Line> {
     })
 }
 
-fn settings(text: &str) -> Reading<Vec<(&str, &str)>> {
+pub(super) fn settings(text: &str) -> Reading<Vec<(&str, &str)>> {
     let setting = |word: &'_ str| format!("{word:?} is not a setting: key=value");
     let words = text.split_whitespace();
     words
@@ -383,7 +407,7 @@ fn instant(text: &str) -> Reading<Instant> {
 }
 
 /// A number with up to three decimals and a unit: `1.5s`, `20ms`, `2.345ms`.
-fn duration(text: &str) -> Reading<Duration> {
+pub(super) fn duration(text: &str) -> Reading<Duration> {
     let (digits, nanos) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
         (Some(digits), _) => (digits, 1_000_000),
         (None, Some(digits)) => (digits, 1_000_000_000),
@@ -393,7 +417,7 @@ fn duration(text: &str) -> Reading<Duration> {
     Ok(Duration::from_nanos(thousandths * (nanos / 1000)))
 }
 
-fn ratio(text: &str) -> Reading<Ratio> {
+pub(super) fn ratio(text: &str) -> Reading<Ratio> {
     let bad = || format!("{text:?} is not a number with at most three decimals");
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if decimals.len() > 3 {
@@ -403,11 +427,11 @@ fn ratio(text: &str) -> Reading<Ratio> {
     Ok(Ratio::from_permille(permille.parse().map_err(|_| bad())?))
 }
 
-fn number<T: FromStr>(text: &str) -> Reading<T> {
+pub(super) fn number<T: FromStr>(text: &str) -> Reading<T> {
     text.parse()
         .map_err(|_| format!("{text:?} is not a number that fits here"))
 }
 
-fn unknown(word: &str) -> String {
+pub(super) fn unknown(word: &str) -> String {
     format!("{word:?} is not known here")
 }

@@ -1,8 +1,9 @@
 //! The core's own driver of a case: virtual time, one event after the other.
 
-use super::{Case, Line, ScriptedAttempt, ScriptedCall, begun, rejected, shown, stopped};
+use super::{Case, Line, ScriptedAttempt, ScriptedCall, begun, progress, rejected, shown, stopped};
 use crate::breaker::State;
 use crate::call::{AttemptId, AttemptPermit, Call, CallHint, Next, Step};
+use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::time::Instant;
 
@@ -11,6 +12,7 @@ use crate::time::Instant;
 pub fn run(case: &Case) -> Vec<Line> {
     let policy = Policy::new(case.policy.clone(), "case", 1);
     let mut stage = Stage {
+        case,
         policy,
         now: Instant::ZERO,
         circuit: State::Closed,
@@ -28,6 +30,7 @@ pub fn run(case: &Case) -> Vec<Line> {
                 script: call,
                 hint,
                 play: Play::Waits,
+                bodies: Vec::new(),
             }
         })
         .collect();
@@ -38,28 +41,33 @@ pub fn run(case: &Case) -> Vec<Line> {
         let due = actors
             .iter()
             .filter_map(Actor::due)
-            .chain(shows.last().copied())
+            .chain(shows.last().map(|show| show.at))
             .min();
         let Some(due) = due else { return stage.trace };
         stage.now = stage.now.max(due);
         // A slot that one call frees may be another's: go round until nobody moves.
         while actors.iter_mut().any(|actor| actor.act(&mut stage)) {}
-        while shows.last().is_some_and(|show| *show <= stage.now) {
-            shows.pop();
-            let shown = shown(&stage.policy.snapshot(stage.now));
+        while shows.last().is_some_and(|show| show.at <= stage.now) {
+            let Some(show) = shows.pop() else { break };
+            let snapshot = stage.policy.snapshot(stage.now);
+            let shown = match &show.operation {
+                Some(operation) => progress(&snapshot, operation),
+                None => shown(&snapshot),
+            };
             stage.say("show", shown);
         }
     }
 }
 
-struct Stage {
+struct Stage<'a> {
+    case: &'a Case,
     policy: Policy,
     now: Instant,
     circuit: State,
     trace: Vec<Line>,
 }
 
-impl Stage {
+impl Stage<'_> {
     fn say(&mut self, who: &str, what: String) {
         self.trace.push(Line {
             at: self.now,
@@ -82,6 +90,8 @@ struct Actor<'a> {
     script: &'a ScriptedCall,
     hint: CallHint,
     play: Play,
+    /// Answers whose bodies are still to end.
+    bodies: Vec<(Instant, AttemptPermit)>,
 }
 
 enum Play {
@@ -103,6 +113,11 @@ struct Attempt {
 impl Actor<'_> {
     /// When something happens to this call next.
     fn due(&self) -> Option<Instant> {
+        let bodies = self.bodies.iter().map(|(ends, _)| *ends);
+        bodies.chain(self.call_due()).min()
+    }
+
+    fn call_due(&self) -> Option<Instant> {
         match &self.play {
             Play::Waits => Some(self.script.at),
             Play::Runs { wake, attempts, .. } => {
@@ -115,8 +130,14 @@ impl Actor<'_> {
     }
 
     /// Does whatever is due; false if nothing was.
-    fn act(&mut self, stage: &mut Stage) -> bool {
+    fn act(&mut self, stage: &mut Stage<'_>) -> bool {
         let now = stage.now;
+        if let Some(at) = self.bodies.iter().position(|(ends, _)| *ends <= now) {
+            let (_, permit) = self.bodies.remove(at);
+            permit.finish(now, Outcome::Success);
+            stage.say(&self.script.name, "body ended".to_owned());
+            return true;
+        }
         match &mut self.play {
             Play::Waits if self.script.at <= now => {
                 let deadline = self.script.deadline.map(|given| now + given);
@@ -124,7 +145,11 @@ impl Actor<'_> {
                     deadline,
                     ..self.hint
                 };
-                let call = Box::new(stage.policy.begin(now, hint));
+                let policy = match self.script.operation.as_str() {
+                    "" => stage.policy.clone(),
+                    name => stage.policy.operation(name),
+                };
+                let call = Box::new(policy.begin(now, hint));
                 self.play = Play::Runs {
                     call,
                     wake: now,
@@ -150,7 +175,7 @@ impl Actor<'_> {
     }
 
     /// Polls until the call has to wait; false if it has to wait already.
-    fn go_on(&mut self, stage: &mut Stage) -> bool {
+    fn go_on(&mut self, stage: &mut Stage<'_>) -> bool {
         let mut moved = false;
         while let Play::Runs {
             call,
@@ -163,15 +188,16 @@ impl Actor<'_> {
             match step {
                 Step::Attempt(permit) => {
                     let number = permit.id().number();
-                    let script = self.script.attempt(number);
+                    let endpoint = permit.endpoint().index();
+                    let script = stage.case.attempt(self.script, number, endpoint);
                     let ends = match script {
-                        ScriptedAttempt::Ends(after, _) | ScriptedAttempt::Panics(after) => {
-                            stage.now + after
-                        }
+                        ScriptedAttempt::Ends(after, _)
+                        | ScriptedAttempt::Answers(after, _)
+                        | ScriptedAttempt::Panics(after) => stage.now + after,
                         ScriptedAttempt::Hangs => Instant::MAX,
                     };
                     let several = stage.policy.config().endpoints.is_some();
-                    let endpoint = several.then(|| permit.endpoint().index());
+                    let endpoint = several.then_some(endpoint);
                     stage.say(&self.script.name, begun(number, permit.kind(), endpoint));
                     attempts.push(Attempt {
                         permit,
@@ -195,15 +221,25 @@ impl Actor<'_> {
         moved
     }
 
-    fn end_attempt(&mut self, stage: &mut Stage, ended: Attempt) {
+    fn end_attempt(&mut self, stage: &mut Stage<'_>, ended: Attempt) {
         let Play::Runs { call, attempts, .. } = &mut self.play else {
             return;
         };
-        let ScriptedAttempt::Ends(_, finished) = ended.script else {
-            attempts.insert(0, ended);
-            return self.hang_up(stage, "panicked", true);
+        let mut permit = ended.permit;
+        let finished = match ended.script {
+            ScriptedAttempt::Ends(_, finished) => finished,
+            ScriptedAttempt::Answers(_, body) => {
+                let next = call.on_answered(&mut permit, stage.now);
+                self.bodies.push((stage.now + body, permit));
+                stage.watch_circuit();
+                return self.follow(stage, next);
+            }
+            ScriptedAttempt::Hangs | ScriptedAttempt::Panics(_) => {
+                let panicked = Attempt { permit, ..ended };
+                attempts.insert(0, panicked);
+                return self.hang_up(stage, "panicked", true);
+            }
         };
-        let permit = ended.permit;
         if let Some(class) = finished.class {
             stage.say(
                 &self.script.name,
@@ -215,7 +251,7 @@ impl Actor<'_> {
         self.follow(stage, next);
     }
 
-    fn abandon(&mut self, stage: &mut Stage, id: AttemptId) {
+    fn abandon(&mut self, stage: &mut Stage<'_>, id: AttemptId) {
         let Play::Runs { call, attempts, .. } = &mut self.play else {
             return;
         };
@@ -232,7 +268,7 @@ impl Actor<'_> {
         self.follow(stage, next);
     }
 
-    fn follow(&mut self, stage: &mut Stage, next: Next) {
+    fn follow(&mut self, stage: &mut Stage<'_>, next: Next) {
         match next {
             Next::Wait => {
                 self.go_on(stage);
@@ -246,7 +282,7 @@ impl Actor<'_> {
     }
 
     /// The call has its answer: what else is under way is dropped.
-    fn lose_others(&mut self, stage: &mut Stage) {
+    fn lose_others(&mut self, stage: &mut Stage<'_>) {
         let Play::Runs { call, attempts, .. } = &mut self.play else {
             return;
         };
@@ -262,7 +298,7 @@ impl Actor<'_> {
 
     /// Ends the call from outside: the attempts under way are dropped. With `panicked`, the first of them
     /// did.
-    fn hang_up(&mut self, stage: &mut Stage, why: &str, panicked: bool) {
+    fn hang_up(&mut self, stage: &mut Stage<'_>, why: &str, panicked: bool) {
         let running = match &mut self.play {
             Play::Runs { attempts, .. } => core::mem::take(attempts),
             Play::Waits | Play::Over => Vec::new(),
@@ -278,7 +314,7 @@ impl Actor<'_> {
         self.over(stage, why.to_owned());
     }
 
-    fn over(&mut self, stage: &mut Stage, how: String) {
+    fn over(&mut self, stage: &mut Stage<'_>, how: String) {
         self.play = Play::Over;
         stage.say(&self.script.name, how);
     }

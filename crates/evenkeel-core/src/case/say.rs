@@ -34,6 +34,30 @@ pub fn stopped(reason: StopReason) -> String {
     }
 }
 
+/// What `show` prints of an operation.
+#[must_use]
+pub fn progress(snapshot: &Snapshot, operation: &str) -> String {
+    let name = if operation == "all" { "" } else { operation };
+    let found = snapshot
+        .operations
+        .iter()
+        .find(|shown| &*shown.name == name);
+    let Some(found) = found else {
+        return format!("{operation} unknown");
+    };
+    let seen = &found.progress;
+    format!(
+        "{operation} begun={} attempts={} succeeded={} failed={} abandoned={} in_flight={} verdict={}",
+        seen.begun,
+        seen.attempts,
+        seen.succeeded,
+        seen.failed,
+        seen.abandoned,
+        seen.in_flight,
+        seen.verdict.as_str()
+    )
+}
+
 /// What `show` prints: the parts of `snapshot` that the policy has.
 #[must_use]
 pub fn shown(snapshot: &Snapshot) -> String {
@@ -41,6 +65,19 @@ pub fn shown(snapshot: &Snapshot) -> String {
     if let Some(breaker) = &snapshot.breaker {
         parts.push(format!("circuit={}", breaker.state.as_str()));
         parts.push(format!("calls={} bad={}", breaker.calls, breaker.bad));
+    }
+    for (at, endpoint) in snapshot.endpoints.iter().enumerate() {
+        let circuit = endpoint
+            .breaker
+            .as_ref()
+            .map_or("none", |breaker| breaker.state.as_str());
+        let away = endpoint
+            .outlier
+            .is_some_and(|host| host.away_until.is_some());
+        parts.push(format!("{at}:circuit={circuit},away={away}"));
+    }
+    if let Some(rate) = &snapshot.rate {
+        parts.push(format!("remaining={}", rate.remaining));
     }
     if let Some(throttle) = &snapshot.throttle {
         parts.push(format!(

@@ -279,6 +279,11 @@ impl Limiter {
         }
     }
 
+    /// Attempts that may be in flight at present.
+    pub(crate) fn limit(&self) -> u32 {
+        self.0.slots.limit()
+    }
+
     /// Gives back a place that [`Limiter::admit`] gave.
     #[inline]
     pub(crate) fn release(&self, stripe: Stripe) {

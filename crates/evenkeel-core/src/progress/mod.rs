@@ -84,6 +84,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict, from well to worst.
+    pub const ALL: [Self; 4] = [
+        Self::Healthy,
+        Self::Degraded,
+        Self::Stalled,
+        Self::LivelockSuspect,
+    ];
+
     /// The verdict in lower-case words joined by underscores, as it stands in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

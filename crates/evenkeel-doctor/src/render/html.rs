@@ -37,8 +37,8 @@ pub fn to_html(diagnosis: &Diagnosis, capture: &Capture) -> Result<String, minij
     })
 }
 
-/// Timelines of what the checks looked at.
-fn charts(capture: &Capture) -> Vec<String> {
+/// Timelines of what the checks looked at, each with its heading.
+fn charts(capture: &Capture) -> Vec<(String, String)> {
     let mut charts = Vec::new();
     if let Some(trace) = &capture.schedtrace {
         let points = trace
@@ -90,13 +90,27 @@ fn charts(capture: &Capture) -> Vec<String> {
             .map(|series| (series.name.as_str(), per_second(&series.points)))
             .collect();
         if !rates.is_empty() {
-            charts.push(chart("Tried and done", "1/s", rates));
+            charts.push(chart("Tried and done", "operations per second", rates));
         }
     }
     charts
 }
 
-fn chart(title: &str, unit: &str, series: Vec<(&str, Vec<(f64, f64)>)>) -> String {
+/// The unit stands in the heading: beside an axis there is room for numbers only, and for short ones.
+fn chart(title: &str, unit: &str, mut series: Vec<(&str, Vec<(f64, f64)>)>) -> (String, String) {
+    let highest = series
+        .iter()
+        .flat_map(|(_, points)| points.iter().map(|point| point.1))
+        .fold(0.0, f64::max);
+    let (scale, prefix) = match highest {
+        1e7.. => (1e6, "millions of "),
+        1e4.. => (1e3, "thousands of "),
+        _ => (1.0, ""),
+    };
+    for (_, points) in &mut series {
+        points.iter_mut().for_each(|point| point.1 /= scale);
+    }
+    let heading = format!("{title} ({prefix}{unit})");
     let span = |pick: fn(f64, f64) -> f64, start: f64| {
         series
             .iter()
@@ -107,12 +121,13 @@ fn chart(title: &str, unit: &str, series: Vec<(&str, Vec<(f64, f64)>)>) -> Strin
         span(f64::min, f64::INFINITY),
         span(f64::max, f64::NEG_INFINITY),
     );
-    let mut chart = Chart::new(title, "s", low, high).y_unit(unit);
+    let mut chart = Chart::new(&heading, "s", low, high);
     let tones = [Tone::Measure, Tone::Second, Tone::Good, Tone::Reference];
     for ((name, points), tone) in series.into_iter().zip(tones) {
         chart = chart.series(Series::line(name, tone, points));
     }
-    chart.svg()
+    let drawn = chart.svg();
+    (heading, drawn)
 }
 
 fn per_second(points: &[(f64, f64)]) -> Vec<(f64, f64)> {

@@ -9,6 +9,6 @@ mod text;
 
 pub use github::to_github;
 pub use html::to_html;
-pub use json::{SCHEMA_VERSION, to_json};
+pub use json::{SCHEMA_VERSION, diagnosis_schema, scaling_to_json, to_json};
 pub use live::to_live;
-pub use text::to_text;
+pub use text::{scaling_to_text, to_text};

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use evenkeel_report::Confidence;
 
 use crate::finding::{Diagnosis, Finding, Verdict};
+use crate::scaling::Scaling;
 
 /// Renders the whole diagnosis; the first line alone answers the question.
 pub fn to_text(diagnosis: &Diagnosis) -> String {
@@ -20,6 +21,18 @@ pub fn to_text(diagnosis: &Diagnosis) -> String {
     section(&mut out, "not there to look at", &diagnosis.missing);
     let notes: Vec<String> = diagnosis.notes.iter().map(ToString::to_string).collect();
     section(&mut out, "notes", &notes);
+    out
+}
+
+/// Renders what an experiment says; the first line alone answers the question.
+pub fn scaling_to_text(scaling: &Scaling) -> String {
+    let mut out = String::new();
+    let _ = match scaling.verdict {
+        Some(Verdict::Healthy) => writeln!(out, "{}: they scale", Verdict::Healthy),
+        Some(verdict) => writeln!(out, "{verdict}; see: evenkeel doctor explain {verdict}"),
+        None => writeln!(out, "not told by this experiment"),
+    };
+    section(&mut out, "evidence", &scaling.evidence);
     out
 }
 

@@ -8,8 +8,7 @@ use super::Measurement;
 /// `alone * n / (1 + contention * (n - 1) + coherency * n * (n - 1))`.
 ///
 /// Source: N. J. Gunther, "Guerrilla Capacity Planning" (Springer, 2007), chapter 4.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Law {
     /// Throughput of one actor alone, per second.
     pub alone: f64,

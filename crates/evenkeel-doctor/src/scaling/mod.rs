@@ -12,9 +12,11 @@
 
 mod contend;
 mod law;
+mod rates;
 
 pub use contend::{Tally, contend};
 pub use law::Law;
+pub use rates::{CounterNames, RatesError, rates};
 
 use std::time::Duration;
 
@@ -23,8 +25,7 @@ use serde::Serialize;
 use crate::finding::Verdict;
 
 /// What was done per second with so many actors.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Measurement {
     /// Workers, threads, replicas: whatever was varied; at least 1.
     pub actors: u32,
@@ -48,8 +49,7 @@ impl Measurement {
 }
 
 /// What an experiment says.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Scaling {
     /// Livelock, contention, or healthy where throughput follows the actors; none where the
     /// measurements do not tell.

@@ -86,6 +86,10 @@ pub fn read_paths<P: AsRef<Path>>(paths: &[P]) -> Result<Capture, ReadError> {
                 inside.push(entry.map_err(fail)?.path());
             }
             inside.retain(|path| path.is_file());
+            if inside.is_empty() {
+                let place = path.display().to_string();
+                capture.notes.push(Note::new(place, "holds no files"));
+            }
             inside.sort();
             files.extend(inside);
         } else {

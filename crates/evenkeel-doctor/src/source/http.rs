@@ -20,6 +20,11 @@ pub enum FetchError {
         /// The status.
         status: u16,
     },
+    /// The URL asks for encryption, which the doctor does not speak.
+    Encrypted {
+        /// What was asked.
+        url: String,
+    },
     /// There was no answer.
     Unreachable {
         /// What was asked.
@@ -33,6 +38,12 @@ impl std::fmt::Display for FetchError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Status { url, status } => write!(f, "{url} answered {status}"),
+            Self::Encrypted { url } => write!(
+                f,
+                "{url}: the doctor speaks plain HTTP only; forward the port (kubectl port-forward, ssh -L), run it \
+                 beside the service, or fetch the dump and pass it on: \
+                 curl -s '{url}/debug/pprof/goroutine?debug=2' | evenkeel doctor -"
+            ),
             Self::Unreachable { url, source } => write!(f, "{url} did not answer: {source}"),
         }
     }
@@ -41,7 +52,7 @@ impl std::fmt::Display for FetchError {
 impl std::error::Error for FetchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Status { .. } => None,
+            Self::Status { .. } | Self::Encrypted { .. } => None,
             Self::Unreachable { source, .. } => Some(source.as_ref()),
         }
     }
@@ -74,6 +85,14 @@ impl Client {
     /// # Errors
     /// [`FetchError`] when there is no answer in a minute, or one with a status other than 200.
     pub(super) fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+        if url
+            .get(..6)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+        {
+            return Err(FetchError::Encrypted {
+                url: url.trim_end_matches("/debug/pprof/cmdline").to_owned(),
+            });
+        }
         let unreachable =
             |source: Box<dyn std::error::Error + Send + Sync>| FetchError::Unreachable {
                 url: url.to_owned(),

@@ -19,6 +19,11 @@ pub(super) fn resolve(scope: &Scope<'_>, spec: Option<&spec::Backoff>, base: Con
     let spec = spec.unwrap_or(&absent);
     let mut config = base;
 
+    config.authoritative = scope.read("authoritative", spec.authoritative, false).value;
+    if config.authoritative {
+        never_waits(scope, spec);
+        return config;
+    }
     let jitter = scope.read(
         "jitter",
         spec.jitter.map(Said),
@@ -101,6 +106,9 @@ pub(super) fn span(
 
 /// The shortest first wait that the configuration can draw.
 pub(super) fn least_wait(config: &Config) -> time::Duration {
+    if config.authoritative {
+        return time::Duration::ZERO;
+    }
     let initial = config.initial.min(config.max);
     match config.jitter {
         Jitter::None | Jitter::Decorrelated => initial,
@@ -143,6 +151,25 @@ fn judge_jitter(read: &Read<'_, Said<spec::Jitter>>) -> Jitter {
             }
             Jitter::Proportional(factor)
         }
+    }
+}
+
+/// Who does not wait has no waits to describe.
+fn never_waits(scope: &Scope<'_>, spec: &spec::Backoff) {
+    let written = [
+        ("growth", spec.growth.is_some()),
+        ("multiplier", spec.multiplier.is_some()),
+        ("increment", spec.increment.is_some()),
+        ("jitter", spec.jitter.is_some()),
+        ("initial", spec.initial.is_some()),
+        ("max", spec.max.is_some()),
+    ];
+    for (key, _) in written.into_iter().filter(|(_, written)| *written) {
+        scope.at(key).error(Problem::new(
+            format!("`{key}` has no effect with `authoritative`"),
+            "an authoritative party retries at once and waits for nothing",
+            format!("remove `{key}`, or remove `authoritative`"),
+        ));
     }
 }
 

@@ -4,7 +4,7 @@ use evenkeel_core::breaker::SlowerThan;
 use evenkeel_core::{bulkhead, policy};
 
 use super::scope::{Read, Scope};
-use super::{breaker, retry};
+use super::{breaker, load, retry, spread};
 use crate::explain::Origin;
 use crate::finding::Problem;
 use crate::spec::{self, Count, Duration, Ratio};
@@ -39,6 +39,13 @@ pub(super) fn resolve(
         ));
     }
     config.deadline = deadline.get();
+    let section = scope.at("rate");
+    section.note_off();
+    config.rate = spec
+        .rate
+        .as_ref()
+        .and_then(|written| load::rate(&section, written));
+
     let attempt_timeout = attempt_timeout(scope, spec.attempt_timeout, &deadline);
     config.attempt_timeout = attempt_timeout.as_ref().map(|read| read.value.0);
 
@@ -52,6 +59,20 @@ pub(super) fn resolve(
         retry::resolve(&section, written, caller, &bounds)
     });
 
+    let section = scope.at("hedge");
+    section.note_off();
+    config.hedge = spec
+        .hedge
+        .as_ref()
+        .map(|written| spread::hedge(&section, written, &deadline));
+
+    let section = scope.at("throttle");
+    section.note_off();
+    config.throttle = spec
+        .throttle
+        .as_ref()
+        .map(|written| load::throttle(&section, written));
+
     let section = scope.at("breaker");
     section.note_off();
     config.breaker = spec
@@ -59,12 +80,27 @@ pub(super) fn resolve(
         .as_ref()
         .map(|written| breaker::resolve(&section, written));
 
+    let section = scope.at("limiter");
+    section.note_off();
+    config.limiter = spec
+        .limiter
+        .as_ref()
+        .map(|written| load::limiter(&section, written));
+
     let section = scope.at("bulkhead");
     section.note_off();
     config.bulkhead = spec
         .bulkhead
         .as_ref()
         .and_then(|written| bulkhead(&section, written, &deadline));
+
+    let section = scope.at("endpoints");
+    section.note_off();
+    config.endpoints = spec
+        .endpoints
+        .as_ref()
+        .and_then(|written| spread::endpoints(&section, written, caller));
+    config.progress = spread::progress(&scope.at("progress"), spec.progress.as_ref());
 
     one_call_alone(&scope.at("breaker").at("consecutive"), &config);
     never_slow(&scope.at("breaker").at("slow").at("than"), &config);
@@ -167,12 +203,13 @@ fn bulkhead(
 
 /// One call whose attempts all fail must not be enough to open the circuit for everyone.
 fn one_call_alone(consecutive: &Scope<'_>, config: &policy::Config) {
-    let (Some(retry), Some(breaker)) = (&config.retry, &config.breaker) else {
+    let Some(failures) = config.breaker.as_ref().and_then(|it| it.consecutive) else {
         return;
     };
-    let (attempts, Some(failures)) = (retry.max_attempts.get(), breaker.consecutive) else {
+    if config.retry.is_none() && config.hedge.is_none() {
         return;
-    };
+    }
+    let attempts = config.max_attempts();
     if attempts >= failures && failures > 0 {
         consecutive.warning(Problem::new(
             "a single call can open the circuit",

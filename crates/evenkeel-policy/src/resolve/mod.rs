@@ -9,10 +9,12 @@ mod backoff;
 mod breaker;
 mod dependency;
 mod fallback;
+mod load;
 mod proxy;
 mod retry;
 mod route;
 pub(crate) mod scope;
+mod spread;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -61,6 +61,7 @@ pub(super) fn resolve(
         ));
     }
     config.retry_after.cap = wish.get();
+    config.max_elapsed = max_elapsed(scope, spec.max_elapsed, &config, bounds);
     config.budget = budget(&scope.at("budget"), spec.budget.as_ref(), &config);
 
     if attempts.sound {
@@ -68,6 +69,60 @@ pub(super) fn resolve(
         fits(scope, &config, bounds);
     }
     config
+}
+
+/// The time after which nothing is retried. That nobody chose one is reported where nobody chose a deadline
+/// either: an unbounded default is how the best-known library of its kind hurts people.
+fn max_elapsed(
+    scope: &Scope<'_>,
+    written: Option<Duration>,
+    config: &retry::Config,
+    bounds: &Bounds<'_>,
+) -> Option<std::time::Duration> {
+    let place = scope.at("max_elapsed");
+    let deadline = bounds.deadline;
+    let Some(value) = written else {
+        if !place.is_written() {
+            place.note("the deadline", Origin::Default(None));
+            if !deadline.written && config.max_attempts.get() > 1 {
+                scope.warning(Problem::new(
+                    "nobody chose how long retries may go on",
+                    format!(
+                        "neither `max_elapsed` nor `deadline` is written: it is {}",
+                        deadline.value
+                    ),
+                    "write a `deadline` for the dependency, or `max_elapsed` here",
+                ));
+            }
+        }
+        return None;
+    };
+    let read = scope
+        .read("max_elapsed", Some(value), value)
+        .positive("a retry that must begin at once cannot wait for its back-off");
+    if read.sound && deadline.sound && read.value >= deadline.value {
+        read.scope.warning(Problem::new(
+            "`max_elapsed` has no effect",
+            format!(
+                "{} >= {}: the deadline ends the call first",
+                read.value, deadline.value
+            ),
+            "write less than the deadline, or leave it out",
+        ));
+    }
+    let wait = backoff::least_wait(&config.backoff);
+    if read.sound && !read.value.0.is_zero() && wait >= read.value.0 {
+        read.scope.error(Problem::new(
+            "no retry can ever be made",
+            format!(
+                "the first wait is at least {}, and `max_elapsed` is {}",
+                Duration(wait),
+                read.value
+            ),
+            "write a longer `max_elapsed`, or a shorter `initial`",
+        ));
+    }
+    Some(read.get())
 }
 
 /// Finds what is written about retries that are never made.

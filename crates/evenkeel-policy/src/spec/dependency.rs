@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Breaker, Count, Duration, OrNone, Ratio};
+use super::{
+    Breaker, Count, Duration, Endpoints, Hedge, Limiter, OrNone, Progress, Rate, Ratio, Throttle,
+};
 
 /// The bounds of every call to one dependency. A section that is absent is off.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +18,9 @@ pub struct Dependency {
     /// Default 30s, which `check` reports: a bound nobody chose is too long for somebody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Duration>,
+    /// How many calls may be made in a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
     /// One attempt may take this long. Default: what is left of the deadline, so that an attempt that
     /// hangs leaves no time for another.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,12 +28,27 @@ pub struct Dependency {
     /// Whether and how failed attempts are repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// Whether and when a slow call is made a second time beside the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedge>,
+    /// When a part of the attempts is not sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Throttle>,
     /// When the dependency is left alone for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
-    /// How many attempts may be under way at once.
+    /// How many attempts may be under way at once, found out by watching.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limiter: Option<Limiter>,
+    /// How many attempts may be under way at once. Beside a `limiter`, the most that it may find.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bulkhead: Option<Bulkhead>,
+    /// The hosts behind the name, for a service that addresses them itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Endpoints>,
+    /// What counts as getting work done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
 }
 
 /// When and how a failed attempt is repeated. Never past the deadline, never without a bound.
@@ -50,6 +70,10 @@ pub struct Retry {
     /// `backoff`, but with the defaults `initial: 1s` and `max: 20s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttled: Option<Backoff>,
+    /// No retry begins later than this after its call began. Default: the deadline alone bounds
+    /// them, which `check` reports where that is a default as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_elapsed: Option<Duration>,
     /// When the dependency asks for a longer wait than this, the call gives up and hands the wish to its
     /// caller. Default 30s.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +112,10 @@ pub struct Backoff {
     /// No wait is longer, whatever growth and jitter make of it. Default 2s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<Duration>,
+    /// Of two parties that back off from each other, this one does not: it retries at once. Not for callers
+    /// of a server, of which there are many. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authoritative: Option<bool>,
 }
 
 /// How a wait grows from one retry to the next, before jitter.

@@ -8,10 +8,16 @@
 mod breaker;
 mod choice;
 mod dependency;
+mod endpoints;
+mod hedge;
+mod limiter;
+mod progress;
 mod proxy;
+mod rate;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::collections::BTreeMap;
 
@@ -21,8 +27,14 @@ use serde::{Deserialize, Serialize};
 pub use breaker::{Breaker, FailureRate, Mode, Open, Preset, Probes, SlowRate};
 pub use choice::{OneOrMany, OrNone};
 pub use dependency::{Backoff, Budget, Bulkhead, Dependency, Growth, Jitter, Retry};
+pub use endpoints::{Endpoints, Outlier};
+pub use hedge::{After, Hedge};
+pub use limiter::{Algorithm, Limiter};
+pub use progress::Progress;
 pub use proxy::{Bounds, Drain, Fallback, LastGood, Match, Proxy, Route, StaticAnswer, Upstream};
+pub use rate::{Rate, RateMode};
 pub use scalar::{Count, Duration, Ratio, Size};
+pub use throttle::Throttle;
 
 /// One policy for all that a service calls: how long, how often, how many at once, and what instead.
 ///

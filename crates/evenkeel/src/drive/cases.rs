@@ -5,17 +5,17 @@
 //! timers up to the next millisecond.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use evenkeel_core::breaker::State;
 use evenkeel_core::case::{self, Case, Line, ScriptedAttempt, ScriptedCall};
-use evenkeel_core::outcome::Finished;
+use evenkeel_core::outcome::{Finished, Outcome};
 
 use super::{Drive, Ended, How, Plan};
-use crate::{Attempt, Clock, Dependency};
+use crate::{Attempt, Clock, Dependency, OpenAttempt};
 use evenkeel_core::call::CallHint;
 
 /// A timer fires up to this much late; each wait of a call may add as much.
@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_millis(1);
 #[test]
 fn tokio_decides_every_case_as_the_core_does() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
-    let mut ran = 0;
+    let (mut ran, mut differences) = (0, String::new());
     for entry in std::fs::read_dir(folder).unwrap() {
         let file = entry.unwrap().path();
         if file.extension().is_none_or(|ending| ending != "txt") {
@@ -32,14 +32,17 @@ fn tokio_decides_every_case_as_the_core_does() {
         }
         let case = Case::parse(&std::fs::read_to_string(&file).unwrap()).unwrap();
         let trace = drive(&case);
-        compare(&file, &stories(&case::run(&case)), &stories(&trace));
+        differences += &compare(&file, &stories(&case::run(&case)), &stories(&trace));
         ran += 1;
     }
-    assert!(ran >= 25, "{ran} cases were run");
+    assert!(differences.is_empty(), "{differences}");
+    assert!(ran >= 120, "{ran} cases were run");
 }
 
-fn compare(file: &Path, core: &Stories, tokio: &Stories) {
-    let both = core.keys().chain(tokio.keys());
+/// Where the two differ.
+fn compare(file: &Path, core: &Stories, tokio: &Stories) -> String {
+    let mut differences = String::new();
+    let both: BTreeSet<_> = core.keys().chain(tokio.keys()).collect();
     for who in both {
         let (core, tokio) = (core.get(who), tokio.get(who));
         let is_same = core.zip(tokio).is_some_and(|(core, tokio)| {
@@ -60,14 +63,12 @@ fn compare(file: &Path, core: &Stories, tokio: &Stories) {
                 .map(|line| format!("    {line}\n"))
                 .collect::<String>()
         };
-        let name = file.display();
-        assert!(
-            is_same,
-            "{name}\n  core:\n{}  tokio:\n{}",
-            show(core),
-            show(tokio)
-        );
+        if !is_same {
+            let (name, core, tokio) = (file.display(), show(core), show(tokio));
+            differences += &format!("{name}\n  core:\n{core}  tokio:\n{tokio}");
+        }
     }
+    differences
 }
 
 /// The same up to a retry-after, which shrinks as timers lag.
@@ -103,19 +104,24 @@ fn drive(case: &Case) -> Vec<Line> {
 async fn play(case: Case) -> Vec<Line> {
     let clock = Clock::runtime();
     let dependency = Dependency::with_clock("cases", "case", case.policy.clone(), clock.clone());
-    let stage = Stage::new(dependency);
+    let stage = Stage::new(dependency, Rc::new(case.clone()));
     let mut tasks = Vec::new();
     for (index, script) in case.calls.iter().cloned().enumerate() {
         let (stage, seed) = (stage.clone(), case.seed_of(index));
         tasks.push(tokio::task::spawn_local(play_call(stage, script, seed)));
     }
-    for at in case.shows.iter().copied() {
+    for show in case.shows.iter().cloned() {
         let stage = stage.clone();
         tasks.push(tokio::task::spawn_local(async move {
-            tokio::time::sleep_until(stage.dependency.0.clock.timer(at)).await;
+            tokio::time::sleep_until(stage.dependency.0.clock.timer(show.at)).await;
             // After whatever else happens at this instant.
             tokio::task::yield_now().await;
-            stage.say("show", case::shown(&stage.dependency.snapshot()));
+            let snapshot = stage.dependency.snapshot();
+            let shown = match &show.operation {
+                Some(operation) => case::progress(&snapshot, operation),
+                None => case::shown(&snapshot),
+            };
+            stage.say("show", shown);
         }));
     }
     for task in tasks {
@@ -126,15 +132,17 @@ async fn play(case: Case) -> Vec<Line> {
 
 #[derive(Clone)]
 struct Stage {
+    case: Rc<Case>,
     dependency: Dependency,
     circuit: Rc<RefCell<State>>,
     trace: Rc<RefCell<Vec<Line>>>,
 }
 
 impl Stage {
-    fn new(dependency: Dependency) -> Self {
+    fn new(dependency: Dependency, case: Rc<Case>) -> Self {
         let circuit = Rc::new(RefCell::new(State::Closed));
         Self {
+            case,
             dependency,
             circuit,
             trace: Rc::default(),
@@ -169,22 +177,28 @@ async fn play_call(stage: Stage, script: ScriptedCall, seed: u64) {
     let plan = Plan {
         hint,
         within: script.deadline,
-        stays_open: false,
+        stays_open: answers_have_bodies(&script),
     };
     let attempts = |attempt: Attempt| {
         let number = attempt.number();
-        let several = stage.dependency.0.policy.config().endpoints.is_some();
-        let endpoint = several.then(|| attempt.endpoint().index());
-        stage.say(&script.name, case::begun(number, attempt.kind(), endpoint));
+        let several = stage.case.policy.endpoints.is_some();
+        let at = attempt.endpoint().index();
+        let begun = case::begun(number, attempt.kind(), several.then_some(at));
+        stage.say(&script.name, begun);
         let told = Told {
             stage: stage.clone(),
             who: script.name.clone(),
             number,
             over: false,
         };
-        perform(told, script.attempt(number))
+        perform(told, stage.case.attempt(&script, number, at))
     };
-    let call = Drive::new(&stage.dependency.0, plan, attempts, |finished| *finished);
+    let dependency = match script.operation.as_str() {
+        "" => stage.dependency.clone(),
+        name => stage.dependency.operation(name),
+    };
+    let judge = |ended: &(Finished, Option<Duration>)| ended.0;
+    let call = Drive::new(&dependency.0, plan, attempts, judge);
     let hang_up = async {
         match script.dropped_at {
             Some(at) => tokio::time::sleep_until(clock.timer(at)).await,
@@ -201,18 +215,39 @@ async fn play_call(stage: Stage, script: ScriptedCall, seed: u64) {
         () = hang_up => None,
     };
     std::mem::forget(panicked);
-    let how = match ended.map(|Ended { how, .. }| how) {
-        None => "dropped".to_owned(),
-        Some(How::Answered(_)) => "ok".to_owned(),
-        Some(How::Failed(_, reason)) => case::stopped(reason),
-        Some(How::Rejected(rejection)) => case::rejected(&rejection),
-        Some(How::DeadlineExceeded) => "deadline exceeded".to_owned(),
+    let (how, permit) = match ended {
+        None => (None, None),
+        Some(Ended { how, permit, .. }) => (Some(how), permit),
+    };
+    let (how, body) = match how {
+        None => ("dropped".to_owned(), None),
+        Some(How::Answered((_, body))) => ("ok".to_owned(), body),
+        Some(How::Failed(_, reason)) => (case::stopped(reason), None),
+        Some(How::Rejected(rejection)) => (case::rejected(&rejection), None),
+        Some(How::DeadlineExceeded) => ("deadline exceeded".to_owned(), None),
     };
     stage.say(&script.name, how);
+    if let (Some(permit), Some(body)) = (permit, body) {
+        let open = OpenAttempt::new(dependency, permit);
+        tokio::time::sleep(body).await;
+        open.finish(Outcome::Success);
+        stage.say(&script.name, "body ended");
+    }
 }
 
-async fn perform(mut told: Told, script: ScriptedAttempt) -> Finished {
+fn answers_have_bodies(script: &ScriptedCall) -> bool {
+    let mut attempts = script.attempts.iter();
+    attempts.any(|attempt| matches!(attempt, ScriptedAttempt::Answers(..)))
+}
+
+/// Does what the script says; answers how it ended, and how long its body takes if it has one.
+async fn perform(mut told: Told, script: ScriptedAttempt) -> (Finished, Option<Duration>) {
     match script {
+        ScriptedAttempt::Answers(after, body) => {
+            tokio::time::sleep(after).await;
+            told.over = true;
+            (Finished::success(), Some(body))
+        }
         ScriptedAttempt::Hangs => std::future::pending().await,
         ScriptedAttempt::Panics(after) => {
             tokio::time::sleep(after).await;
@@ -229,7 +264,7 @@ async fn perform(mut told: Told, script: ScriptedAttempt) -> Finished {
                     format!("attempt {} failed: {class}", told.number),
                 );
             }
-            finished
+            (finished, None)
         }
     }
 }

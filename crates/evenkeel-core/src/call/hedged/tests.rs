@@ -205,6 +205,10 @@ fn what_may_be_done_only_once_is_never_hedged() {
             replayable: false,
             ..CallHint::new(1).idempotent()
         },
+        CallHint {
+            sequential: true,
+            ..CallHint::new(1).idempotent()
+        },
     ] {
         let mut call = policy.begin(at(1_000), hint);
         let _first = attempt(&mut call, 1_000);
