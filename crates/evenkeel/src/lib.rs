@@ -32,6 +32,7 @@ mod attempt;
 pub mod cache;
 mod clock;
 pub mod context;
+pub mod counter;
 mod dependency;
 mod drive;
 mod error;
@@ -44,6 +45,8 @@ pub mod leaks;
 pub mod lifecycle;
 mod local;
 pub mod lock;
+#[cfg(feature = "map")]
+pub mod map;
 mod pulse;
 pub mod retry;
 #[cfg(feature = "singleflight")]

@@ -1,7 +1,7 @@
 //! What a shared call costs a caller who has nobody to share with, beside tower-resilience's coalesce.
 //!
 //! ```sh
-//! cargo run --release -p evenkeel --features singleflight --example singleflight_cost
+//! cargo run --release -p evenkeel-benches --example singleflight
 //! ```
 
 #![expect(
