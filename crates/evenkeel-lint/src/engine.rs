@@ -396,11 +396,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "what fails here fails the test"
-)]
+#[expect(clippy::panic, reason = "what fails here fails the test")]
 mod tests {
     use super::*;
     use crate::config::Spec;
