@@ -10,6 +10,7 @@
 //!
 //! Limits: the endpoints' number is fixed while the policy lives, and at most [`MAX_ENDPOINTS`].
 
+use core::cell::OnceCell;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::breaker::Breaker;
 use crate::entropy::Entropy;
 use crate::outcome::Finished;
 use crate::outlier::{self, Outliers};
+use crate::ratio::Ratio;
 use crate::stripe::Stripe;
 use crate::time::Instant;
 
@@ -49,6 +51,11 @@ pub struct Config {
     pub outlier: Option<outlier::Config>,
     /// Which of two takes a call.
     pub balance: balance::Config,
+    /// When the breakers of more than this share of the endpoints are not closed, breakers are ignored: the
+    /// few endpoints left would get all the calls and be the next, and the fault is hardly each endpoint's
+    /// own. What is let through like that is not counted. One: breakers are heeded, come what may, and a
+    /// dependency that is down as a whole is left alone. Default 0.5, as Envoy's panic threshold.
+    pub panic: Ratio,
 }
 
 impl Config {
@@ -59,6 +66,7 @@ impl Config {
             count,
             outlier: Some(outlier::Config::default()),
             balance: balance::Config::default(),
+            panic: Ratio::from_permille(500),
         }
     }
 }
@@ -78,6 +86,7 @@ pub struct Snapshot {
 /// The live endpoints of a policy that has several.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
+    panic: Ratio,
     balance: Balance,
     outliers: Option<Outliers>,
 }
@@ -87,6 +96,7 @@ impl Endpoints {
     pub(crate) fn new(config: &Config, identity: &str, stripes: usize) -> Option<Self> {
         let count = config.count.get().min(MAX_ENDPOINTS) as usize;
         (count > 1).then(|| Self {
+            panic: config.panic,
             balance: Balance::new(config.balance.clone(), count),
             outliers: config
                 .outlier
@@ -105,10 +115,12 @@ impl Endpoints {
         dice: &mut Entropy,
         tried: u64,
     ) -> EndpointId {
+        let panics = OnceCell::new();
         let admits = |host: usize| {
-            breakers
-                .get(host)
-                .is_none_or(|breaker| !breaker.refuses(now))
+            breakers.get(host).is_none_or(|breaker| {
+                let overruled = || *panics.get_or_init(|| self.is_panicking(breakers));
+                !breaker.refuses(now) || breaker.overrule().is_some() && overruled()
+            })
         };
         let stands = |host: usize| self.is_available(host, now);
         let is_new = |host: usize| tried >> host & 1 == 0;
@@ -141,6 +153,12 @@ impl Endpoints {
                 && self.is_available(host, now)
         };
         self.balance.enter(now, dice, may).map(id)
+    }
+
+    /// Whether so many breakers are not closed that none is heeded.
+    pub(crate) fn is_panicking(&self, breakers: &[Breaker]) -> bool {
+        let away = breakers.iter().filter(|breaker| !breaker.is_closed());
+        away.count() as u64 > self.panic.of(breakers.len() as u64)
     }
 
     pub(crate) fn leave(&self, endpoint: EndpointId) {
