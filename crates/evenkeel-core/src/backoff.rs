@@ -129,18 +129,35 @@ pub trait Delays: fmt::Debug + Send + Sync {
 
 /// A source of [`Delays`], one for each call. Two are equal if one is a clone of the other.
 #[derive(Clone)]
-pub struct Custom(Arc<dyn Fn() -> Box<dyn Delays> + Send + Sync>);
+pub struct Custom(Arc<dyn Boxed>);
+
+/// [`Delays`] of whatever kind, each call's its own.
+trait Boxed: Delays {
+    fn boxed(&self) -> Box<dyn Boxed>;
+}
+
+impl<D: Delays + Clone + 'static> Boxed for D {
+    fn boxed(&self) -> Box<dyn Boxed> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Boxed> {
+    fn clone(&self) -> Self {
+        (**self).boxed()
+    }
+}
 
 impl Custom {
     /// Each call begins with a clone of `delays`.
     pub fn new(delays: impl Delays + Clone + 'static) -> Self {
-        Self(Arc::new(move || Box::new(delays.clone())))
+        Self(Arc::new(delays))
     }
 }
 
 impl fmt::Debug for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Custom").field(&(self.0)()).finish()
+        f.debug_tuple("Custom").field(&self.0).finish()
     }
 }
 
@@ -222,12 +239,12 @@ impl Jitter {
 ///     assert!(delay >= config.initial && delay <= config.max);
 /// }
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Backoff {
     /// The undrawn delay of the last retry; for decorrelated jitter, the drawn one. Zero: no retry yet.
     previous: u64,
     /// Made at the first retry of a call with delays of its own.
-    custom: Option<Box<dyn Delays>>,
+    custom: Option<Box<dyn Boxed>>,
 }
 
 impl Backoff {
@@ -245,8 +262,8 @@ impl Backoff {
         if config.authoritative {
             return Duration::ZERO;
         }
-        if let Some(Custom(make)) = &config.custom {
-            let delays = self.custom.get_or_insert_with(|| make());
+        if let Some(Custom(first)) = &config.custom {
+            let delays = self.custom.get_or_insert_with(|| first.boxed());
             return delays.next_delay(dice).min(config.max);
         }
         let (initial, max) = (nanos(config.initial), nanos(config.max));

@@ -51,10 +51,11 @@ pub struct Config {
     pub outlier: Option<outlier::Config>,
     /// Which of two takes a call.
     pub balance: balance::Config,
-    /// When the breakers of more than this share of the endpoints are not closed, breakers are ignored: the
-    /// few endpoints left would get all the calls and be the next, and the fault is hardly each endpoint's
-    /// own. What is let through like that is not counted. One: breakers are heeded, come what may, and a
-    /// dependency that is down as a whole is left alone. Default 0.5, as Envoy's panic threshold.
+    /// When the breakers of more than this share of the endpoints are not closed, and not of all, breakers are
+    /// ignored: the few endpoints left would get all the calls and be the next, and the fault is hardly each
+    /// endpoint's own. What is let through like that is not counted. When all are open there is nobody left to
+    /// spare, and the dependency is left alone. One: breakers are heeded, come what may. Default 0.5, as
+    /// Envoy's panic threshold.
     pub panic: Ratio,
 }
 
@@ -157,8 +158,10 @@ impl Endpoints {
 
     /// Whether so many breakers are not closed that none is heeded.
     pub(crate) fn is_panicking(&self, breakers: &[Breaker]) -> bool {
+        let all = breakers.len() as u64;
         let away = breakers.iter().filter(|breaker| !breaker.is_closed());
-        away.count() as u64 > self.panic.of(breakers.len() as u64)
+        let away = away.count() as u64;
+        away > self.panic.of(all) && away < all
     }
 
     pub(crate) fn leave(&self, endpoint: EndpointId) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use evenkeel_core::breaker::Mode;
 use evenkeel_core::call::CallHint;
+use evenkeel_core::grant::Grant;
 use evenkeel_core::outcome::{Class, Finished};
 use evenkeel_core::policy::{Config, Policy, Snapshot};
 
@@ -74,6 +75,12 @@ pub struct CallOptions {
     /// Whether its attempts must not overlap, as those of a body that has one reader: it is retried, and
     /// never hedged. Default: no.
     pub sequential: bool,
+    /// The extra attempts that whoever asked us grants, if they said: see
+    /// [`grant`](evenkeel_core::grant). Default: none, so that we are the outermost and grant our own.
+    pub grant: Option<Grant>,
+    /// Whether whoever asked us is retrying already: only what was never sent is then tried again. Default:
+    /// no.
+    pub caller_retries: bool,
     /// The time that the caller has left; the tighter of it and the policy's deadline counts.
     pub within: Option<Duration>,
     /// The call's dice. None: its thread's.
@@ -305,6 +312,8 @@ impl Dependency {
         hint.idempotent = options.idempotent;
         hint.replayable = !options.unreplayable;
         hint.sequential = options.sequential;
+        hint.grant = options.grant;
+        hint.caller_retries = options.caller_retries;
         Plan {
             hint,
             within: options.within,

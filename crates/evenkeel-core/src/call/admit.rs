@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::attempt::{Extra, Kind};
 use super::watch::Watch;
-use super::{AttemptId, AttemptPermit, Call, Phase, Queued, Step};
+use super::{AttemptId, AttemptPermit, Call, Phase, Queued, Step, handed_on};
 use crate::counter::Event;
 use crate::endpoint::EndpointId;
 use crate::rejection::{Reason, Rejection};
@@ -144,9 +144,7 @@ impl Call {
         if permit.kind != Kind::First {
             self.grant = self.grant.map(|grant| grant.take().unwrap_or(grant));
         }
-        // Behind a retry of its caller's, nobody adds to it.
-        let rest = if self.caller_retries { 0 } else { u32::MAX };
-        permit.grant = self.grant.map(|grant| grant.at_most(rest).next_hop());
+        permit.grant = handed_on(self.grant, self.caller_retries);
         self.tried |= 1_u64.checked_shl(permit.endpoint.0).unwrap_or(0);
         permit.is_begun = true;
         permit.extra = extra;

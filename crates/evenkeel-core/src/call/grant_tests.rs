@@ -11,8 +11,10 @@ use core::time::Duration;
 fn policy(attempts: u32) -> Policy {
     let mut config = Config::new(Duration::from_secs(60));
     let mut retry = retry::Config::new(NonZeroU32::new(attempts).unwrap());
-    let mut at_once = backoff::Config::default();
-    at_once.authoritative = true;
+    let at_once = backoff::Config {
+        authoritative: true,
+        ..backoff::Config::default()
+    };
     (retry.backoff, retry.throttled) = (at_once.clone(), at_once);
     retry.budget = None;
     config.retry = Some(retry);

@@ -225,7 +225,7 @@ impl Call {
     #[inline]
     fn unbegun(local: Arc<Padded<Local>>, now: Instant, hint: CallHint) -> Self {
         let own = Deadline::after_nanos(now, local.shared.deadline);
-        let extra = local.shared.max_attempts.saturating_sub(1);
+        let grant = granted(&local.shared, &hint);
         Self {
             local,
             stripe: hint.stripe,
@@ -234,9 +234,7 @@ impl Call {
             replayable: hint.replayable,
             sequential: hint.sequential,
             caller_retries: hint.caller_retries,
-            grant: hint
-                .grant
-                .or_else(|| (extra > 0).then(|| Grant::outermost(extra))),
+            grant,
             began: now,
             attempts: 0,
             hedged: 0,
@@ -494,6 +492,20 @@ impl Drop for Call {
             progress.count_abandoned(self.stripe, slot);
         }
     }
+}
+
+/// The extra attempts that a call may cause: what its caller grants, or, if it is the outermost, what its own
+/// policy would make.
+fn granted(shared: &Shared, hint: &CallHint) -> Option<Grant> {
+    let own = shared.max_attempts.saturating_sub(1);
+    hint.grant
+        .or_else(|| (own > 0).then(|| Grant::outermost(own)))
+}
+
+/// What goes with an attempt of what is left. Behind a retry of the caller's, nobody adds to it.
+fn handed_on(left: Option<Grant>, caller_retries: bool) -> Option<Grant> {
+    let most = if caller_retries { 0 } else { u32::MAX };
+    left.map(|left| left.at_most(most).next_hop())
 }
 
 fn step_of(end: End) -> Step {

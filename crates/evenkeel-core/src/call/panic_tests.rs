@@ -87,7 +87,7 @@ fn half_of_the_circuits_may_be_open_and_no_more() {
 #[test]
 fn what_is_let_through_in_panic_moves_no_circuit() {
     let policy = policy(500);
-    open_but(&policy, 0);
+    open_but(&policy, 1);
     let before = states(&policy);
     assert_eq!(reached(&policy), 4);
     assert_eq!(
@@ -98,13 +98,20 @@ fn what_is_let_through_in_panic_moves_no_circuit() {
 }
 
 #[test]
-fn whoever_wants_the_breakers_heeded_come_what_may_says_so() {
-    let policy = policy(1000);
+fn a_dependency_whose_endpoints_are_all_away_is_left_alone() {
+    let policy = policy(500);
     open_but(&policy, 0);
     assert_eq!(
         call(&policy, 7, Finished::success()),
         Err(Reason::BreakerOpen)
     );
+}
+
+#[test]
+fn whoever_wants_the_breakers_heeded_come_what_may_says_so() {
+    let policy = policy(1000);
+    open_but(&policy, 1);
+    assert_eq!(reached(&policy), 1);
 }
 
 #[test]
