@@ -401,6 +401,55 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_pairs_of_services_with_equal_settings_do_not_retry_in_step() {
+        use crate::entropy::{hash, seed_of};
+        // Equal settings, and threads that drew alike: only the names differ.
+        let ticks = |service: &str, drawn: u64| {
+            let seed = seed_of(hash(service), drawn);
+            let mut at = Duration::ZERO;
+            let waits = delays(&Config::default(), seed, 5).into_iter();
+            waits
+                .map(|wait| {
+                    at += wait;
+                    at.as_millis()
+                })
+                .collect::<Vec<_>>()
+        };
+        let mut met = 0;
+        for pair in 0..1_000_u64 {
+            let one = ticks(&format!("orders-{pair}/postgres"), pair % 7);
+            let other = ticks(&format!("invoices-{pair}/postgres"), pair % 7);
+            let equal = one.iter().zip(&other).filter(|(one, other)| one == other);
+            let equal = equal.count();
+            assert!(
+                equal <= 1,
+                "pair {pair} retries in step: {one:?} and {other:?}"
+            );
+            met += equal;
+        }
+        // Of five thousand ticks of a millisecond, what chance lets meet: about one in a hundred of the
+        // first ones, which fall into a tenth of a second, and fewer of the others.
+        assert!(met < 50, "{met} of 5000 ticks were shared");
+    }
+
+    #[test]
+    fn a_server_that_said_too_much_is_given_more_time() {
+        let (usual, throttled) = (Config::default(), Config::throttled());
+        assert_eq!(throttled.initial, Duration::from_secs(1));
+        assert_eq!(throttled.max, Duration::from_secs(20));
+        assert_eq!(throttled.jitter, usual.jitter);
+    }
+
+    #[test]
+    fn a_delay_is_spread_without_its_cap_where_another_system_does_so() {
+        let (delay, mut dice) = (Duration::from_millis(100), Entropy::new(1));
+        assert_eq!(Jitter::None.spread(delay, &mut dice), delay);
+        assert_eq!(Jitter::Decorrelated.spread(delay, &mut dice), delay);
+        let spread = Jitter::Equal.spread(delay, &mut dice);
+        assert!(spread >= delay / 2 && spread <= delay);
+    }
+
+    #[test]
     fn a_reset_starts_over() {
         let config = plain(Growth::Exponential {
             multiplier: Ratio::from_permille(2000),

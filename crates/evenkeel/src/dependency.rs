@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use evenkeel_core::breaker::Mode;
 use evenkeel_core::call::CallHint;
+use evenkeel_core::entropy::seed_of;
 use evenkeel_core::grant::Grant;
 use evenkeel_core::outcome::{Class, Finished};
 use evenkeel_core::policy::{Config, Policy, Snapshot};
@@ -307,7 +308,11 @@ impl Dependency {
 
     fn plan(&self, options: CallOptions) -> Plan {
         let (stripe, thread_seed) = local::stripe_and_seed();
-        let mut hint = CallHint::new(options.seed.unwrap_or(thread_seed ^ self.0.identity));
+        let mut hint = CallHint::new(
+            options
+                .seed
+                .unwrap_or(seed_of(self.0.identity, thread_seed)),
+        );
         hint.stripe = stripe;
         hint.idempotent = options.idempotent;
         hint.replayable = !options.unreplayable;
