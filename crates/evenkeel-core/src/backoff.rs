@@ -129,18 +129,35 @@ pub trait Delays: fmt::Debug + Send + Sync {
 
 /// A source of [`Delays`], one for each call. Two are equal if one is a clone of the other.
 #[derive(Clone)]
-pub struct Custom(Arc<dyn Fn() -> Box<dyn Delays> + Send + Sync>);
+pub struct Custom(Arc<dyn Boxed>);
+
+/// [`Delays`] of whatever kind, each call's its own.
+trait Boxed: Delays {
+    fn boxed(&self) -> Box<dyn Boxed>;
+}
+
+impl<D: Delays + Clone + 'static> Boxed for D {
+    fn boxed(&self) -> Box<dyn Boxed> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Boxed> {
+    fn clone(&self) -> Self {
+        (**self).boxed()
+    }
+}
 
 impl Custom {
     /// Each call begins with a clone of `delays`.
     pub fn new(delays: impl Delays + Clone + 'static) -> Self {
-        Self(Arc::new(move || Box::new(delays.clone())))
+        Self(Arc::new(delays))
     }
 }
 
 impl fmt::Debug for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Custom").field(&(self.0)()).finish()
+        f.debug_tuple("Custom").field(&self.0).finish()
     }
 }
 
@@ -222,12 +239,12 @@ impl Jitter {
 ///     assert!(delay >= config.initial && delay <= config.max);
 /// }
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Backoff {
     /// The undrawn delay of the last retry; for decorrelated jitter, the drawn one. Zero: no retry yet.
     previous: u64,
     /// Made at the first retry of a call with delays of its own.
-    custom: Option<Box<dyn Delays>>,
+    custom: Option<Box<dyn Boxed>>,
 }
 
 impl Backoff {
@@ -245,8 +262,8 @@ impl Backoff {
         if config.authoritative {
             return Duration::ZERO;
         }
-        if let Some(Custom(make)) = &config.custom {
-            let delays = self.custom.get_or_insert_with(|| make());
+        if let Some(Custom(first)) = &config.custom {
+            let delays = self.custom.get_or_insert_with(|| first.boxed());
             return delays.next_delay(dice).min(config.max);
         }
         let (initial, max) = (nanos(config.initial), nanos(config.max));
@@ -381,6 +398,55 @@ mod tests {
     fn two_seeds_do_not_stay_in_step() {
         let config = Config::default();
         assert_ne!(delays(&config, 1, 3), delays(&config, 2, 3));
+    }
+
+    #[test]
+    fn a_thousand_pairs_of_services_with_equal_settings_do_not_retry_in_step() {
+        use crate::entropy::{hash, seed_of};
+        // Equal settings, and threads that drew alike: only the names differ.
+        let ticks = |service: &str, drawn: u64| {
+            let seed = seed_of(hash(service), drawn);
+            let mut at = Duration::ZERO;
+            let waits = delays(&Config::default(), seed, 5).into_iter();
+            waits
+                .map(|wait| {
+                    at += wait;
+                    at.as_millis()
+                })
+                .collect::<Vec<_>>()
+        };
+        let mut met = 0;
+        for pair in 0..1_000_u64 {
+            let one = ticks(&format!("orders-{pair}/postgres"), pair % 7);
+            let other = ticks(&format!("invoices-{pair}/postgres"), pair % 7);
+            let equal = one.iter().zip(&other).filter(|(one, other)| one == other);
+            let equal = equal.count();
+            assert!(
+                equal <= 1,
+                "pair {pair} retries in step: {one:?} and {other:?}"
+            );
+            met += equal;
+        }
+        // Of five thousand ticks of a millisecond, what chance lets meet: about one in a hundred of the
+        // first ones, which fall into a tenth of a second, and fewer of the others.
+        assert!(met < 50, "{met} of 5000 ticks were shared");
+    }
+
+    #[test]
+    fn a_server_that_said_too_much_is_given_more_time() {
+        let (usual, throttled) = (Config::default(), Config::throttled());
+        assert_eq!(throttled.initial, Duration::from_secs(1));
+        assert_eq!(throttled.max, Duration::from_secs(20));
+        assert_eq!(throttled.jitter, usual.jitter);
+    }
+
+    #[test]
+    fn a_delay_is_spread_without_its_cap_where_another_system_does_so() {
+        let (delay, mut dice) = (Duration::from_millis(100), Entropy::new(1));
+        assert_eq!(Jitter::None.spread(delay, &mut dice), delay);
+        assert_eq!(Jitter::Decorrelated.spread(delay, &mut dice), delay);
+        let spread = Jitter::Equal.spread(delay, &mut dice);
+        assert!(spread >= delay / 2 && spread <= delay);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //!
 //! Limits: the endpoints' number is fixed while the policy lives, and at most [`MAX_ENDPOINTS`].
 
+use core::cell::OnceCell;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::breaker::Breaker;
 use crate::entropy::Entropy;
 use crate::outcome::Finished;
 use crate::outlier::{self, Outliers};
+use crate::ratio::Ratio;
 use crate::stripe::Stripe;
 use crate::time::Instant;
 
@@ -49,6 +51,12 @@ pub struct Config {
     pub outlier: Option<outlier::Config>,
     /// Which of two takes a call.
     pub balance: balance::Config,
+    /// When the breakers of more than this share of the endpoints are not closed, and not of all, breakers are
+    /// ignored: the few endpoints left would get all the calls and be the next, and the fault is hardly each
+    /// endpoint's own. What is let through like that is not counted. When all are open there is nobody left to
+    /// spare, and the dependency is left alone. One: breakers are heeded, come what may. Default 0.5, as
+    /// Envoy's panic threshold.
+    pub panic: Ratio,
 }
 
 impl Config {
@@ -59,6 +67,7 @@ impl Config {
             count,
             outlier: Some(outlier::Config::default()),
             balance: balance::Config::default(),
+            panic: Ratio::from_permille(500),
         }
     }
 }
@@ -78,6 +87,7 @@ pub struct Snapshot {
 /// The live endpoints of a policy that has several.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoints {
+    panic: Ratio,
     balance: Balance,
     outliers: Option<Outliers>,
 }
@@ -87,6 +97,7 @@ impl Endpoints {
     pub(crate) fn new(config: &Config, identity: &str, stripes: usize) -> Option<Self> {
         let count = config.count.get().min(MAX_ENDPOINTS) as usize;
         (count > 1).then(|| Self {
+            panic: config.panic,
             balance: Balance::new(config.balance.clone(), count),
             outliers: config
                 .outlier
@@ -105,10 +116,12 @@ impl Endpoints {
         dice: &mut Entropy,
         tried: u64,
     ) -> EndpointId {
+        let panics = OnceCell::new();
         let admits = |host: usize| {
-            breakers
-                .get(host)
-                .is_none_or(|breaker| !breaker.refuses(now))
+            breakers.get(host).is_none_or(|breaker| {
+                let overruled = || *panics.get_or_init(|| self.is_panicking(breakers));
+                !breaker.refuses(now) || breaker.overrule().is_some() && overruled()
+            })
         };
         let stands = |host: usize| self.is_available(host, now);
         let is_new = |host: usize| tried >> host & 1 == 0;
@@ -141,6 +154,14 @@ impl Endpoints {
                 && self.is_available(host, now)
         };
         self.balance.enter(now, dice, may).map(id)
+    }
+
+    /// Whether so many breakers are not closed that none is heeded.
+    pub(crate) fn is_panicking(&self, breakers: &[Breaker]) -> bool {
+        let all = breakers.len() as u64;
+        let away = breakers.iter().filter(|breaker| !breaker.is_closed());
+        let away = away.count() as u64;
+        away > self.panic.of(all) && away < all
     }
 
     pub(crate) fn leave(&self, endpoint: EndpointId) {

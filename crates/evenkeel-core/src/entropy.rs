@@ -77,6 +77,13 @@ impl Entropy {
     }
 }
 
+/// The seed of a call that the service of [`hash`] `identity` makes, from what its thread has `drawn`: two
+/// services whose threads drew alike, as forks of one process do, still throw different dice.
+#[must_use]
+pub const fn seed_of(identity: u64, drawn: u64) -> u64 {
+    identity ^ drawn
+}
+
 /// Hashes a name into a seed: FNV-1a, 64 bits, then the finisher, since FNV alone leaves short names near
 /// one another.
 #[must_use]

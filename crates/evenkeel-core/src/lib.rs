@@ -58,6 +58,7 @@ pub mod deadline;
 pub mod endpoint;
 pub mod entropy;
 mod feed;
+pub mod grant;
 pub mod hedge;
 pub mod limiter;
 pub mod outcome;

@@ -122,6 +122,8 @@ pub struct Finished {
     pub retry_after: Option<Duration>,
     /// The dependency asked not to be tried again at all.
     pub no_retry: bool,
+    /// How many of the extra attempts that it was [granted](crate::grant) it says are left.
+    pub grant_left: Option<u32>,
 }
 
 impl Finished {
@@ -133,6 +135,7 @@ impl Finished {
             class: None,
             retry_after: None,
             no_retry: false,
+            grant_left: None,
         }
     }
 
@@ -149,6 +152,7 @@ impl Finished {
             class: Some(class),
             retry_after: None,
             no_retry: false,
+            grant_left: None,
         }
     }
 
@@ -175,6 +179,15 @@ impl Finished {
     pub const fn retry_after(self, wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),
+            ..self
+        }
+    }
+
+    /// The same, and the dependency says how many of the attempts it was granted are left.
+    #[must_use]
+    pub const fn grant_left(self, attempts: u32) -> Self {
+        Self {
+            grant_left: Some(attempts),
             ..self
         }
     }

@@ -17,6 +17,7 @@ use crate::metrics::MethodLabel;
 use crate::outgoing::Outgoing;
 use crate::problem::Problem;
 use crate::record::Record;
+use crate::retry;
 use crate::target;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -161,7 +162,8 @@ impl Begun {
         let forwarded =
             forward::forward(&client, &self.record, &self.outgoing, self.deadline).await;
         let Forwarded { fate, result } = forwarded;
-        match result {
+        let grant_left = self.outgoing.grant_left();
+        let mut response = match result {
             Ok(answer) if !answer.is_server_failure() => self.pass_on(answer, fate, busy),
             Ok(answer) => match self.substitute() {
                 Some(response) => self.ours(response, Fate::Degraded, busy),
@@ -180,7 +182,11 @@ impl Begun {
                 Some(response) => self.ours(response, Fate::Degraded, busy),
                 None => self.ours(problem.into_response(), fate, busy),
             },
+        };
+        if let Some(left) = grant_left {
+            retry::write_grant(response.headers_mut(), left);
         }
+        response
     }
 
     /// What to answer in the upstream's place, if the route says so and there is something.

@@ -16,6 +16,7 @@ use crate::proxy::Upstream;
 use crate::record::Record;
 use crate::remaining;
 use crate::replay::RequestBody;
+use crate::retry;
 use crate::stall;
 use crate::upstream::{ExchangeError, Link};
 use evenkeel::core::call::{self, StopReason};
@@ -159,6 +160,8 @@ pub(crate) async fn forward(
     let mut options = CallOptions::default();
     options.idempotent = outgoing.is_idempotent();
     options.within = Some(remaining(deadline));
+    let caller = outgoing.caller();
+    (options.grant, options.caller_retries) = (caller.grant, caller.retries);
     // A body that is streamed has one reader at a time.
     options.sequential = outgoing.body().is_streamed();
     let operation = |attempt: Attempt| {
@@ -172,7 +175,7 @@ pub(crate) async fn forward(
         async move {
             let exchange = upstream
                 .pool
-                .exchange(|| outgoing.message(upstream, attempt.number(), remaining(deadline)));
+                .exchange(|| outgoing.message(upstream, &attempt, remaining(deadline)));
             let exchanged = if outgoing.body().is_streamed() {
                 stall::unless_stalled(exchange, outgoing.body(), attempt.remaining()).await
             } else {
@@ -186,6 +189,10 @@ pub(crate) async fn forward(
                         upstream: index,
                     };
                     let (finished, kind) = classify::answer(response.status(), response.headers());
+                    let finished = match retry::told_grant(response.headers()) {
+                        Some(left) => finished.grant_left(left.attempts_left()),
+                        None => finished,
+                    };
                     watch.end(AttemptEnd::Answered(response.status()), kind);
                     match finished.class {
                         None => Ok((response, lease)),
@@ -239,6 +246,7 @@ pub(crate) async fn forward(
 fn failed(error: CallError<AttemptError>, open: Option<Open>, outgoing: &Outgoing) -> Forwarded {
     let said = error.to_string();
     let fate = fate(error.report().stop_reason(), outgoing);
+    outgoing.keep_grant_left(error.report().grant());
     match error {
         CallError::Operation {
             error: AttemptError::Answered(response, lease, _),
@@ -302,7 +310,12 @@ fn fate(stop: Option<StopReason>, outgoing: &Outgoing) -> Fate {
         Some(StopReason::Forbidden) if !outgoing.body().is_replayable() => Fate::UnreplayableBody,
         Some(StopReason::BudgetExhausted) => Fate::RetryBudgetExhausted,
         Some(
-            StopReason::AttemptsExhausted | StopReason::DeadlineTooClose | StopReason::Refused(_),
+            StopReason::AttemptsExhausted
+            | StopReason::DeadlineTooClose
+            | StopReason::MaxElapsed
+            | StopReason::GrantExhausted
+            | StopReason::CallerRetries
+            | StopReason::Refused(_),
         ) => Fate::RetriesExhausted,
         _ => Fate::UpstreamError,
     }

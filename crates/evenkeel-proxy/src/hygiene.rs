@@ -13,6 +13,7 @@
 //! is the only one who knows; whoever faces strangers directly must not believe them.
 
 use crate::problem::{self, Problem};
+use crate::retry;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
 
@@ -158,6 +159,8 @@ pub(crate) fn clean_response(headers: &mut HeaderMap, keeps_length: bool) -> Res
         headers.remove(header::CONTENT_LENGTH);
     }
     headers.remove(problem::REASON);
+    // What is left is for us to say: we may have spent some of it.
+    headers.remove(retry::GRANT);
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use crate::proxy::{Proxy, Upstream};
 use crate::replay::{AttemptBody, RequestBody};
 use crate::retry;
 use crate::upstream::ExchangeError;
+use evenkeel::Attempt;
+use evenkeel::core::grant::Grant;
 use evenkeel::core::outcome::Finished;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
@@ -27,6 +29,9 @@ pub(crate) struct Outgoing {
     idempotent: bool,
     repeatable: bool,
     expects_continue: bool,
+    caller: retry::Caller,
+    /// What is left of the caller's grant, once the call has failed.
+    grant_left: Mutex<Option<Grant>>,
 }
 
 impl Outgoing {
@@ -36,9 +41,10 @@ impl Outgoing {
         route: &RouteConfig,
         method: Method,
         path: PathAndQuery,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Incoming,
     ) -> Outgoing {
+        let caller = retry::Caller::take(&mut headers);
         let idempotent = route.idempotent || retry::is_idempotent(&method, &headers);
         // Whatever the method: a refusal that did nothing may always be followed by another attempt.
         let repeatable = proxy.upstreams[route.upstream].may_retry();
@@ -51,7 +57,31 @@ impl Outgoing {
             idempotent,
             repeatable,
             expects_continue,
+            caller,
+            grant_left: Mutex::default(),
         }
+    }
+
+    /// Who asked, where that decides how it is retried.
+    pub(crate) fn caller(&self) -> retry::Caller {
+        self.caller
+    }
+
+    /// Keeps what is left of the caller's grant, for the answer.
+    pub(crate) fn keep_grant_left(&self, left: Option<Grant>) {
+        let kept = left.filter(|_| self.caller.grant.is_some());
+        *self
+            .grant_left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// What is left of the caller's grant, where it gave one and the call failed.
+    pub(crate) fn grant_left(&self) -> Option<Grant> {
+        *self
+            .grant_left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its method.
@@ -78,14 +108,14 @@ impl Outgoing {
         &self.body
     }
 
-    /// The message for attempt number `attempt`, of which the upstream may make `remaining`.
+    /// The message for `attempt`, of which the upstream may make `remaining`.
     ///
     /// # Errors
     /// When the body can no longer be sent from its beginning.
     pub(crate) fn message(
         &self,
         upstream: &Upstream,
-        attempt: u32,
+        attempt: &Attempt,
         remaining: Duration,
     ) -> Result<Request<AttemptBody>, ExchangeError> {
         let gate = self.expects_continue.then(|| Arc::new(Gate::new()));
@@ -100,8 +130,11 @@ impl Outgoing {
             std::mem::take(&mut *headers)
         };
         deadline::write(&mut headers, remaining);
-        if attempt > 1 {
-            headers.insert(ATTEMPT_COUNT, HeaderValue::from(attempt));
+        if let Some(grant) = attempt.grant() {
+            retry::write_grant(&mut headers, grant);
+        }
+        if attempt.number() > 1 {
+            headers.insert(ATTEMPT_COUNT, HeaderValue::from(attempt.number()));
         }
         if !headers.contains_key(header::HOST) {
             headers.insert(header::HOST, upstream.host.clone());

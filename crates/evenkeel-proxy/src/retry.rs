@@ -5,11 +5,15 @@
 //! definition allows it, or if the request carries an `Idempotency-Key`, which is its author's
 //! word that the upstream knows how to tell the second from the first.
 
+use crate::hygiene::ATTEMPT_COUNT;
+use evenkeel::core::grant::{self, Grant};
 use evenkeel::core::retry_after;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::time::{Duration, SystemTime};
 
+/// What a request may still cause; on answers, what is left of that.
+pub(crate) const GRANT: HeaderName = HeaderName::from_static(grant::FIELD);
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Whether a request may be repeated when nobody knows what became of it.
@@ -31,6 +35,43 @@ fn has_idempotency_key(headers: &HeaderMap) -> bool {
             .unwrap_or(key);
         !inner.is_empty() && inner.len() <= 255
     })
+}
+
+/// What a request may still cause, and who retries it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The extra attempts that the caller grants, if it counts them.
+    pub(crate) grant: Option<Grant>,
+    /// Whether this request is a retry of the caller's own.
+    pub(crate) retries: bool,
+}
+
+impl Caller {
+    /// Reads the fields of a request and takes the grant out, which is not the upstream's. Both can only
+    /// make us retry less, so they are believed of anybody.
+    pub(crate) fn take(headers: &mut HeaderMap) -> Caller {
+        let count = headers
+            .get(ATTEMPT_COUNT)
+            .and_then(|count| count.to_str().ok());
+        let caller = Caller {
+            retries: count.and_then(|count| count.trim().parse().ok()) > Some(1_u32),
+            grant: told_grant(headers),
+        };
+        headers.remove(GRANT);
+        caller
+    }
+}
+
+/// What an answer tells of the grant that its request carried.
+pub(crate) fn told_grant(headers: &HeaderMap) -> Option<Grant> {
+    Grant::parse(headers.get(GRANT)?.to_str().ok()?)
+}
+
+/// Writes a grant over whatever stands there.
+pub(crate) fn write_grant(headers: &mut HeaderMap, grant: Grant) {
+    if let Ok(value) = HeaderValue::try_from(grant.to_string()) {
+        headers.insert(GRANT, value);
+    }
 }
 
 /// How long `Retry-After` asks to wait, by the core's one rule. A field that is no text counts as one that

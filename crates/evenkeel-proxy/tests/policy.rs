@@ -625,3 +625,71 @@ fn what_no_route_takes_is_a_404_of_ours() {
     assert_eq!(support::get(proxy.address, "/api/x").status(), 200);
     assert_eq!(requests(&seen).len(), 1);
 }
+
+#[test]
+fn a_request_is_retried_within_what_its_caller_granted_and_the_rest_goes_on() {
+    for (fields, expected) in [
+        // The proxy is the outermost, and grants its own one retry.
+        (
+            "X: y",
+            &["attempts_left=1; depth=1", "attempts_left=0; depth=1"][..],
+        ),
+        (
+            "X-Evenkeel-Retry-Grant: attempts_left=5; depth=2",
+            &["attempts_left=5; depth=3", "attempts_left=4; depth=3"],
+        ),
+        (
+            "X-Evenkeel-Retry-Grant: attempts_left=0; depth=2",
+            &["attempts_left=0; depth=3"],
+        ),
+        // What is no grant counts as absent.
+        (
+            "X-Evenkeel-Retry-Grant: lots",
+            &["attempts_left=1; depth=1", "attempts_left=0; depth=1"],
+        ),
+        // The caller retries, so nobody behind it does.
+        ("X-Envoy-Attempt-Count: 2", &["attempts_left=0; depth=1"]),
+        (
+            "X-Envoy-Attempt-Count: 1",
+            &["attempts_left=1; depth=1", "attempts_left=0; depth=1"],
+        ),
+    ] {
+        let (upstream, seen) = first_then_ok(&[UNAVAILABLE, UNAVAILABLE]);
+        let proxy = Proxy::start(&upstream, patient);
+        let head = format!("GET / HTTP/1.1\r\n{fields}");
+        let response = support::once(proxy.address, format!("{head}\r\nHost: a\r\n\r\n"));
+        let seen = requests(&seen);
+        let granted: Vec<_> = seen
+            .iter()
+            .map(|message| message.field("x-evenkeel-retry-grant").unwrap())
+            .collect();
+        assert_eq!(granted, expected, "{fields}");
+        assert_eq!(response.status(), 503, "{fields}");
+        // Whoever granted something is told what is left of it.
+        let left = fields.contains("attempts_left").then(|| {
+            let last = expected.last().unwrap();
+            last.replace("depth=3", "depth=2")
+        });
+        assert_eq!(
+            response.field("x-evenkeel-retry-grant"),
+            left.as_deref(),
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn an_upstream_that_has_nothing_left_is_not_tried_again() {
+    const SPENT: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\
+        X-Evenkeel-Retry-Grant: attempts_left=0; depth=2\r\n\r\ndown";
+    let (upstream, seen) = first_then_ok(&[SPENT]);
+    let proxy = Proxy::start(&upstream, patient);
+    let response = support::once(proxy.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((response.status(), requests(&seen).len()), (503, 1));
+    assert_eq!(
+        response.field("x-evenkeel-retry-grant"),
+        None,
+        "it is told only to whoever granted something"
+    );
+    proxy.metric_becomes(&support::fate_series("retries_exhausted"), 1.0);
+}

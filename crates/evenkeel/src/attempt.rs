@@ -5,6 +5,7 @@ use std::time::Duration;
 use evenkeel_core::call::{AttemptId, AttemptPermit, Call, First, Kind};
 use evenkeel_core::deadline;
 use evenkeel_core::endpoint::EndpointId;
+use evenkeel_core::grant::Grant;
 use evenkeel_core::outcome::Outcome;
 use evenkeel_core::time::Instant;
 
@@ -18,6 +19,7 @@ pub struct Attempt {
     kind: Kind,
     endpoint: EndpointId,
     remaining: Duration,
+    grant: Option<Grant>,
 }
 
 impl Attempt {
@@ -27,6 +29,7 @@ impl Attempt {
             kind: permit.kind(),
             endpoint: permit.endpoint(),
             remaining: permit.due().since(now),
+            grant: permit.grant(),
         }
     }
 
@@ -37,7 +40,15 @@ impl Attempt {
             kind: Kind::First,
             endpoint: EndpointId::ONLY,
             remaining: first.due().since(now),
+            grant: first.grant(),
         }
+    }
+
+    /// The extra attempts that it may cause where it goes: send it along as
+    /// [`grant::FIELD`](evenkeel_core::grant::FIELD). None where nobody counts.
+    #[must_use]
+    pub const fn grant(&self) -> Option<Grant> {
+        self.grant
     }
 
     /// Which attempt of its call this is: 1 is the first.

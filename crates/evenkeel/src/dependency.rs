@@ -7,6 +7,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use evenkeel_core::breaker::Mode;
 use evenkeel_core::call::CallHint;
+use evenkeel_core::entropy::seed_of;
+use evenkeel_core::grant::Grant;
 use evenkeel_core::outcome::{Class, Finished};
 use evenkeel_core::policy::{Config, Policy, Snapshot};
 
@@ -109,6 +111,12 @@ pub struct CallOptions {
     /// Whether its attempts must not overlap, as those of a body that has one reader: it is retried, and
     /// never hedged. Default: no.
     pub sequential: bool,
+    /// The extra attempts that whoever asked us grants, if they said: see
+    /// [`grant`](evenkeel_core::grant). Default: none, so that we are the outermost and grant our own.
+    pub grant: Option<Grant>,
+    /// Whether whoever asked us is retrying already: only what was never sent is then tried again. Default:
+    /// no.
+    pub caller_retries: bool,
     /// The time that the caller has left; the tighter of it and the policy's deadline counts.
     pub within: Option<Duration>,
     /// The call's dice. None: its thread's.
@@ -387,11 +395,17 @@ impl Dependency {
 
     fn plan(&self, options: CallOptions) -> Plan {
         let (stripe, thread_seed) = local::stripe_and_seed();
-        let mut hint = CallHint::new(options.seed.unwrap_or(thread_seed ^ self.0.identity));
+        let mut hint = CallHint::new(
+            options
+                .seed
+                .unwrap_or(seed_of(self.0.identity, thread_seed)),
+        );
         hint.stripe = stripe;
         hint.idempotent = options.idempotent;
         hint.replayable = !options.unreplayable;
         hint.sequential = options.sequential;
+        hint.grant = options.grant;
+        hint.caller_retries = options.caller_retries;
         Plan {
             hint,
             within: options.within,

@@ -19,6 +19,7 @@ use std::time::Duration;
 use evenkeel_core::call::{
     AttemptPermit, AttemptRecord, Call, CallHint, First, Next, Step, StopReason,
 };
+use evenkeel_core::grant::Grant;
 use evenkeel_core::outcome::Finished;
 use evenkeel_core::rejection::Rejection;
 use evenkeel_core::time::Instant;
@@ -60,6 +61,8 @@ pub(crate) struct History {
     pub(crate) ran: Duration,
     /// Whether the deadline was the caller's, tighter than the policy's own.
     pub(crate) hurried: bool,
+    /// The extra attempts that are left of what was granted.
+    pub(crate) grant: Option<Grant>,
 }
 
 pin_project! {
@@ -175,6 +178,7 @@ where
                                     attempts: Vec::new(),
                                     ran: ended.since(began),
                                     hurried: false,
+                                    grant: None,
                                 },
                             });
                         }
@@ -281,10 +285,12 @@ where
             attempts: Vec::new(),
             ran: ended.since(*this.began),
             hurried: false,
+            grant: None,
         };
         if let Live::Call(call) = this.live {
             history.attempts = call.take_failed_attempts();
             history.hurried = call.deadline_is_brought();
+            history.grant = call.grant();
         }
         *this.live = Live::Over;
         if let (Some(open), Some(mut permit)) = (this.open, permit) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_core::call::{AttemptRecord, StopReason};
+use evenkeel_core::grant::Grant;
 use evenkeel_core::outcome::{Outcome, Sent};
 use evenkeel_core::rejection::{Reason, Rejection};
 
@@ -67,6 +68,7 @@ struct History {
     ran: Duration,
     /// Whether the deadline was the caller's, tighter than the policy's own.
     hurried: bool,
+    grant: Option<Grant>,
     in_flight: bool,
 }
 
@@ -76,6 +78,7 @@ impl Report {
             attempts,
             ran,
             hurried,
+            grant,
         } = history;
         Self(Box::new(History {
             dependency,
@@ -83,6 +86,7 @@ impl Report {
             stop: None,
             ran,
             hurried,
+            grant,
             in_flight: false,
         }))
     }
@@ -119,6 +123,13 @@ impl Report {
     #[must_use]
     pub fn ran(&self) -> Duration {
         self.0.ran
+    }
+
+    /// The extra attempts that are left of what was granted: tell whoever granted them, with the answer. None
+    /// where nobody counts.
+    #[must_use]
+    pub fn grant(&self) -> Option<Grant> {
+        self.0.grant
     }
 
     fn sent(&self) -> Sent {

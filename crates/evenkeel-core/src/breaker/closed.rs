@@ -188,11 +188,8 @@ impl Breaker {
             if word.generation() != generation || !is_closed(word) {
                 return None;
             }
-            let slow = self.circuit.state.slow.as_ref()?;
-            if !self.is_slow(slow, word, self.totals(now), now) {
-                return None;
-            }
-            if let Some(transition) = self.open(word, Cause::SlowRate, now) {
+            let cause = self.opened_by(word, now)?;
+            if let Some(transition) = self.open(word, cause, now) {
                 return Some(transition);
             }
         }

@@ -24,7 +24,6 @@
 //! * After closing, the circuit **ramps**: it admits a share that grows from a tenth to all.
 //!
 //! A person may take over: [`Mode`] keeps a circuit open, or switches it off, or lets it only observe.
-//! [`Endpoints`] is a circuit for each endpoint, which are ignored when more than half are open.
 //!
 //! Every permit carries the generation of the state that issued it. What it reports later reaches that
 //! state only: a slow success from before the trip closes nothing, a late failure re-opens nothing.
@@ -38,7 +37,6 @@
 mod admit;
 mod closed;
 mod config;
-mod endpoints;
 mod half_open;
 mod lease;
 mod mode;
@@ -50,7 +48,6 @@ use core::time::Duration;
 
 pub(crate) use closed::RunningSlow;
 pub use config::{Config, FailureRate, MAX_PROBES, OpenInterval, Probes, SlowRate, SlowerThan};
-pub use endpoints::{Endpoints, PANIC};
 use lease::{Lease, Leases};
 pub use mode::Mode;
 use slow::Slow;
@@ -304,6 +301,12 @@ impl Breaker {
     /// Whether calls flow: all of them, or a share that grows.
     pub(crate) fn is_closed(&self) -> bool {
         is_closed(self.word())
+    }
+
+    /// Lets an attempt through that the circuit has refused, and learns nothing from it; not against a person.
+    pub(crate) fn overrule(&self) -> Option<Admission> {
+        let word = self.word();
+        (word.kind() != Kind::Forced).then(|| Admission::uncounted(word))
     }
 
     /// Whether a call that comes at `when` is certain to be refused, unless somebody moves the circuit.

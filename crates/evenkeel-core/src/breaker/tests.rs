@@ -1,4 +1,5 @@
 mod mode;
+mod model;
 mod slow;
 
 use super::*;

@@ -154,6 +154,16 @@ mod tests {
         assert_eq!(ledger.take(at(10), 1, 1000), None);
     }
 
+    #[test]
+    fn what_has_expired_cannot_be_put_back_though_nobody_has_its_slot_yet() {
+        let ledger = Ledger::new(SECOND);
+        let early = ledger.take(at(0), 1000, 1000).unwrap();
+        ledger.take(at(11), 1000, 1000).unwrap();
+        ledger.put_back(early);
+        assert_eq!(ledger.take(at(11), 1, 1000), None);
+        assert_eq!(ledger.taken(at(11)), 1000);
+    }
+
     proptest! {
         /// Against a list of debits: never more out than the limit, and nothing lost.
         #[test]

@@ -357,15 +357,125 @@ mod tests {
         assert_eq!(granted, 100);
     }
 
-    proptest! {
-        #[test]
-        fn every_ratio_is_exact(permille in 1..=1000_u32, calls in 0..3000_u32) {
+    #[test]
+    fn peer_fault_11_every_ratio_from_a_hundredth_to_one_is_exact() {
+        for permille in 10..=1000 {
             let budget = ledger_only(permille);
-            for _ in 0..calls {
+            for _ in 0..997 {
                 budget.deposit(ONE, at(0));
             }
-            let exact = calls as usize * permille as usize / 1000;
-            prop_assert_eq!(withdraw_all(&budget, at(0)), exact);
+            let exact = 997 * permille as usize / 1000;
+            assert_eq!(
+                withdraw_all(&budget, at(0)),
+                exact,
+                "a ratio of {permille}/1000"
+            );
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Move {
+        Call,
+        Withdraw(Cost),
+        Spend(usize),
+        End(usize),
+    }
+
+    fn moves() -> impl Strategy<Value = Vec<(u64, Move)>> {
+        let one = prop_oneof![
+            4 => Just(Move::Call),
+            3 => Just(Move::Withdraw(Cost::Ordinary)),
+            1 => Just(Move::Withdraw(Cost::AfterTimeout)),
+            2 => any::<usize>().prop_map(Move::Spend),
+            3 => any::<usize>().prop_map(Move::End),
+        ];
+        proptest::collection::vec((0..2_500_u64, one), 1..200)
+    }
+
+    /// What was withdrawn and still counts: when, how much, and whether that was spent.
+    struct Taken {
+        when: u64,
+        milli: u64,
+        spent: bool,
+        under_way: Option<Withdrawal>,
+    }
+
+    proptest! {
+        /// Whatever is granted or denied is so by two plain lists too: of calls, and of what was taken.
+        #[test]
+        fn the_budget_agrees_with_two_lists(
+            moves in moves(), permille in 10..=1000_u32, floor in 0..2_u32, most in 1..6_u32,
+            in_flight in 0..40_u64,
+        ) {
+            let config = Config {
+                ratio: Ratio::from_permille(permille),
+                floor_per_second: floor,
+                min_concurrent: most,
+                ..Config::default()
+            };
+            let budget = Budget::new(config, 2);
+            let (mut now, mut calls, mut taken) = (0, Vec::new(), Vec::<Taken>::new());
+            for (wait, step) in moves {
+                now += wait;
+                let counts = |when: u64| now / 1000 - when / 1000 < 10;
+                let limit = calls.iter().filter(|when| counts(**when)).count() as u64
+                    * u64::from(permille)
+                    + u64::from(floor) * 10_000;
+                let out = |taken: &[Taken]| -> u64 {
+                    let counted = taken.iter().filter(|taken| counts(taken.when));
+                    counted.map(|taken| taken.milli).sum()
+                };
+                let extras = |taken: &[Taken]| {
+                    taken.iter().filter(|taken| taken.under_way.is_some()).count() as u64
+                };
+                match step {
+                    Move::Call => {
+                        budget.deposit(ONE, at(now));
+                        calls.push(now);
+                    }
+                    Move::Withdraw(cost) => {
+                        let milli = if cost == Cost::Ordinary { 1000 } else { 2000 };
+                        let granted = budget.try_withdraw(at(now), in_flight, cost);
+                        let room = extras(&taken) < u64::from(most).max(in_flight / 5);
+                        let expected = if !room {
+                            Err(Denied::Concurrency)
+                        } else if out(&taken) + milli > limit {
+                            Err(Denied::Tokens)
+                        } else {
+                            Ok(())
+                        };
+                        prop_assert_eq!(granted.as_ref().map(|_| ()).map_err(|why| *why), expected);
+                        taken.extend(granted.ok().map(|withdrawal| Taken {
+                            when: now,
+                            milli,
+                            spent: false,
+                            under_way: Some(withdrawal),
+                        }));
+                    }
+                    Move::Spend(which) if !taken.is_empty() => {
+                        let which = which % taken.len();
+                        if let Some(withdrawal) = &mut taken[which].under_way {
+                            withdrawal.spend();
+                            taken[which].spent = true;
+                        }
+                    }
+                    Move::End(which) if !taken.is_empty() => {
+                        let which = which % taken.len();
+                        taken[which].under_way = None;
+                        if !taken[which].spent {
+                            taken.remove(which);
+                        }
+                    }
+                    Move::Spend(_) | Move::End(_) => {}
+                }
+                let limit = calls.iter().filter(|when| counts(**when)).count() as u64
+                    * u64::from(permille)
+                    + u64::from(floor) * 10_000;
+                let shown = budget.snapshot(at(now));
+                prop_assert_eq!(shown.extras, extras(&taken));
+                prop_assert_eq!(shown.limit_milli, limit);
+                prop_assert_eq!(shown.balance_milli, limit.saturating_sub(out(&taken)));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::attempt::{Extra, Kind};
 use super::watch::Watch;
-use super::{AttemptId, AttemptPermit, Call, Phase, Queued, SLOW, Step};
+use super::{AttemptId, AttemptPermit, Call, Phase, Queued, Step, handed_on};
 use crate::counter::Event;
 use crate::endpoint::EndpointId;
 use crate::rejection::{Reason, Rejection};
@@ -81,7 +81,7 @@ impl Call {
             started: now,
             accepted: Instant::MAX,
             due: now.plus_nanos(timeout).min(self.deadline.at()),
-            blame_after: timeout.min(SLOW).min(whole_deadline),
+            blame_after: timeout.min(whole_deadline),
             admission: None,
             place: None,
             holds_slot,
@@ -89,6 +89,7 @@ impl Call {
             has_endpoint: false,
             is_begun: false,
             is_judged: false,
+            grant: None,
             extra: None,
             local,
         };
@@ -116,7 +117,8 @@ impl Call {
             }
             let (admitted, transition) = breaker.admit(now, &mut self.dice, timeout);
             self.transition = transition.or(self.transition);
-            permit.admission = Some(admitted?);
+            let overrule = |refused| shared.overrule(permit.endpoint).ok_or(refused);
+            permit.admission = Some(admitted.or_else(overrule)?);
         }
         if let Some(limiter) = &shared.limiter {
             permit.place = NonZeroU32::new(limiter.admit(permit.stripe)?);
@@ -139,6 +141,10 @@ impl Call {
     ) -> AttemptPermit {
         let (now, local) = (permit.started, &*permit.local);
         self.attempts += 1;
+        if permit.kind != Kind::First {
+            self.grant = self.grant.map(|grant| grant.take().unwrap_or(grant));
+        }
+        permit.grant = handed_on(self.grant, self.caller_retries);
         self.tried |= 1_u64.checked_shl(permit.endpoint.0).unwrap_or(0);
         permit.is_begun = true;
         permit.extra = extra;

@@ -59,6 +59,10 @@ impl Call {
         if let (Some(breaker), Some(wait)) = (breaker, finished.retry_after) {
             breaker.hold(now, wait);
         }
+        if let (Some(grant), Some(told)) = (self.grant, finished.grant_left) {
+            // Spent behind it, whoever made them.
+            self.grant = Some(grant.at_most(told));
+        }
         let next = self.follow(&mut history, now, finished);
         self.history = Some(history);
         next
@@ -117,6 +121,12 @@ impl Call {
         if !self.replayable {
             return Err(StopReason::Unreplayable);
         }
+        if self.caller_retries && class != Class::NotSent {
+            return Err(StopReason::CallerRetries);
+        }
+        if self.attempts < shared.max_attempts && self.is_grant_spent() {
+            return Err(StopReason::GrantExhausted);
+        }
         let Some(retry) = &shared.config.retry else {
             return self.plan_hedge(now, class, finished);
         };
@@ -167,6 +177,11 @@ impl Call {
         let known = self.local.operation.quantiles(now);
         let known = known.filter(|known| known.count >= ENOUGH);
         known.map_or(Duration::ZERO, |known| known.p50)
+    }
+
+    /// Whether the request may cause no more attempts than it has.
+    pub(super) fn is_grant_spent(&self) -> bool {
+        self.grant.is_some_and(|grant| grant.attempts_left() == 0)
     }
 
     /// Where nothing is retried, the hedge that was waiting to be made still answers a failure.
@@ -241,6 +256,11 @@ fn worse(one: Finished, other: Finished) -> Finished {
             worse.outcome
         },
         retry_after: one.retry_after.max(other.retry_after),
+        // Told of different grants, or of one that both have drawn on: the smaller one is safe.
+        grant_left: match (one.grant_left, other.grant_left) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        },
         no_retry: one.no_retry || other.no_retry,
         ..worse
     }

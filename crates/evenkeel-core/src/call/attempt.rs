@@ -10,10 +10,14 @@ use crate::budget::Withdrawal;
 use crate::bulkhead::Held;
 use crate::counter::Event;
 use crate::endpoint::EndpointId;
+use crate::grant::Grant;
 use crate::outcome::{Class, Finished, Outcome};
 use crate::policy::live::Local;
 use crate::stripe::{Padded, Stripe};
 use crate::time::Instant;
+
+/// An attempt that was abandoned after a second, in nanoseconds, was slow, where nothing tells what is usual.
+const SLOW: u64 = 1_000_000_000;
 
 /// Which attempt of a call: 1 is the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,6 +109,8 @@ pub struct AttemptPermit {
     /// It is counted among those that began; until then it is only a right.
     pub(super) is_begun: bool,
     pub(super) is_judged: bool,
+    /// The extra attempts that it may cause where it goes.
+    pub(super) grant: Option<Grant>,
     /// Held for its place among the concurrent extras. On the heap, for the first attempt has none.
     pub(super) extra: Option<Box<Extra>>,
 }
@@ -126,6 +132,12 @@ impl AttemptPermit {
     #[must_use]
     pub const fn endpoint(&self) -> EndpointId {
         self.endpoint
+    }
+
+    /// The extra attempts that it may cause where it goes: what to send with it. None where nobody counts.
+    #[must_use]
+    pub const fn grant(&self) -> Option<Grant> {
+        self.grant
     }
 
     /// When the attempt was admitted.
@@ -158,8 +170,8 @@ impl AttemptPermit {
 
     /// Ends an attempt that nobody waits for any more.
     ///
-    /// If it ran for as long as its timeout, or for a second, or used up the whole deadline of its policy,
-    /// the dependency was overloaded, whoever gave up; a hung dependency must not go unnoticed because its
+    /// If it ran for as long as its timeout, or until its breaker calls it slow (for a second where that does
+    /// not know), or used up the whole deadline of its policy, the dependency was overloaded, whoever gave up; a hung dependency must not go unnoticed because its
     /// callers hang up. If the code around it is `unwinding`, it failed. Otherwise nothing was learned.
     pub fn abandon(self, now: Instant, unwinding: bool) -> Option<Transition> {
         let outcome = self.outcome_if_abandoned(now, unwinding);
@@ -186,11 +198,20 @@ impl AttemptPermit {
     pub fn outcome_if_abandoned(&self, now: Instant, unwinding: bool) -> Outcome {
         if unwinding {
             Outcome::Failure
-        } else if now.nanos_since(self.started) >= self.blame_after {
+        } else if now.nanos_since(self.started) >= self.blame_after.min(self.slow_after(now)) {
             Outcome::Overload
         } else {
             Outcome::Ignored
         }
+    }
+
+    /// From when on it is slow by any measure: its breaker's, or a second.
+    fn slow_after(&self, now: Instant) -> u64 {
+        let breaker = self.local.shared.breaker(self.endpoint);
+        breaker
+            .map(|breaker| breaker.slow_after(now))
+            .filter(|after| *after != u64::MAX)
+            .unwrap_or(SLOW)
     }
 
     /// Its answer was accepted: a probe that waited for more than that would keep the circuit half-open

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use super::attempt::{AttemptId, AttemptPermit, Kind};
 use super::watch::Watch;
-use super::{Call, CallHint, Phase, SLOW};
+use super::{Call, CallHint, Phase, granted, handed_on};
 use crate::breaker::{Admission, Transition};
 use crate::counter::Event;
 use crate::deadline::Deadline;
 use crate::endpoint::EndpointId;
+use crate::grant::Grant;
 use crate::outcome::{Finished, Outcome};
 use crate::policy::live::Local;
 use crate::stripe::Padded;
@@ -89,6 +90,15 @@ impl First {
         self.started.plus_nanos(timeout).min(self.deadline.at())
     }
 
+    /// The extra attempts that it may cause where it goes: what to send with it. None where nobody counts.
+    #[must_use]
+    pub fn grant(&self) -> Option<Grant> {
+        handed_on(
+            granted(&self.local.shared, &self.hint),
+            self.hint.caller_retries,
+        )
+    }
+
     /// The call ended well, and so did its only attempt; answers the transition of the breaker that this made,
     /// if it made one.
     #[inline]
@@ -135,7 +145,7 @@ impl First {
             started: self.started,
             accepted: Instant::MAX,
             due: self.due(),
-            blame_after: timeout.min(SLOW).min(whole_deadline),
+            blame_after: timeout.min(whole_deadline),
             admission: self.admission,
             place: self.place,
             holds_slot: shared.bulkhead.is_some(),
@@ -143,6 +153,7 @@ impl First {
             has_endpoint: false,
             is_begun: true,
             is_judged: false,
+            grant: self.grant(),
             extra: None,
         };
         let mut call = Call::unbegun(Arc::clone(&self.local), self.started, self.hint);

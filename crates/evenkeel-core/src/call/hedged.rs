@@ -80,6 +80,8 @@ impl Call {
         self.idempotent
             && self.replayable
             && !self.sequential
+            && !self.caller_retries
+            && !self.is_grant_spent()
             && self.attempts < self.local.shared.max_attempts
             && self
                 .hedges()

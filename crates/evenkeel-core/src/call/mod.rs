@@ -65,6 +65,7 @@ use crate::bulkhead::Ticket;
 use crate::counter::Event;
 use crate::deadline::Deadline;
 use crate::entropy::Entropy;
+use crate::grant::Grant;
 use crate::outcome::Finished;
 use crate::policy::live::{Local, Shared};
 use crate::progress::Slot;
@@ -72,10 +73,6 @@ use crate::rejection::Rejection;
 pub use crate::stop::StopReason;
 use crate::stripe::{Padded, Stripe};
 use crate::time::Instant;
-
-/// An attempt that was abandoned after a second, in nanoseconds, was slow by any measure, whatever its own
-/// timeout.
-const SLOW: u64 = 1_000_000_000;
 
 /// What a call brings with it.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +90,12 @@ pub struct CallHint {
     pub replayable: bool,
     /// Whether its attempts must not overlap, as those of a body that has one reader. Default: no.
     pub sequential: bool,
+    /// What its caller granted, if it did: see [`grant`](crate::grant). Default: none, so that this is the
+    /// outermost.
+    pub grant: Option<Grant>,
+    /// Whether what it is made for is a retry of its caller's, which retries of our own would multiply: only
+    /// what was never sent is then tried again. Default: no.
+    pub caller_retries: bool,
 }
 
 impl CallHint {
@@ -106,6 +109,8 @@ impl CallHint {
             idempotent: false,
             replayable: true,
             sequential: false,
+            grant: None,
+            caller_retries: false,
         }
     }
 
@@ -163,6 +168,9 @@ pub struct Call {
     idempotent: bool,
     replayable: bool,
     sequential: bool,
+    caller_retries: bool,
+    /// The extra attempts that the request may still cause, here and behind; none where nobody counts.
+    grant: Option<Grant>,
     began: Instant,
     attempts: u32,
     /// How many of them were hedges, or retries in place of one.
@@ -217,6 +225,7 @@ impl Call {
     #[inline]
     fn unbegun(local: Arc<Padded<Local>>, now: Instant, hint: CallHint) -> Self {
         let own = Deadline::after_nanos(now, local.shared.deadline);
+        let grant = granted(&local.shared, &hint);
         Self {
             local,
             stripe: hint.stripe,
@@ -224,6 +233,8 @@ impl Call {
             idempotent: hint.idempotent,
             replayable: hint.replayable,
             sequential: hint.sequential,
+            caller_retries: hint.caller_retries,
+            grant,
             began: now,
             attempts: 0,
             hedged: 0,
@@ -377,6 +388,13 @@ impl Call {
         self.deadline.is_brought()
     }
 
+    /// The extra attempts that the request may still cause: what to tell the caller who granted them. None
+    /// where nobody counts.
+    #[must_use]
+    pub const fn grant(&self) -> Option<Grant> {
+        self.grant
+    }
+
     /// The failed attempts so far, in the order in which they ended.
     #[must_use]
     pub fn failed_attempts(&self) -> &[AttemptRecord] {
@@ -476,6 +494,20 @@ impl Drop for Call {
     }
 }
 
+/// The extra attempts that a call may cause: what its caller grants, or, if it is the outermost, what its own
+/// policy would make.
+fn granted(shared: &Shared, hint: &CallHint) -> Option<Grant> {
+    let own = shared.max_attempts.saturating_sub(1);
+    hint.grant
+        .or_else(|| (own > 0).then(|| Grant::outermost(own)))
+}
+
+/// What goes with an attempt of what is left. Behind a retry of the caller's, nobody adds to it.
+fn handed_on(left: Option<Grant>, caller_retries: bool) -> Option<Grant> {
+    let most = if caller_retries { 0 } else { u32::MAX };
+    left.map(|left| left.at_most(most).next_hop())
+}
+
 fn step_of(end: End) -> Step {
     match end {
         // A finished call has nothing to do, ever.
@@ -486,6 +518,12 @@ fn step_of(end: End) -> Step {
     }
 }
 
+#[cfg(test)]
+#[cfg(not(evenkeel_loom))]
+mod grant_tests;
+#[cfg(test)]
+#[cfg(not(evenkeel_loom))]
+mod panic_tests;
 #[cfg(test)]
 #[cfg(not(evenkeel_loom))]
 mod tests;

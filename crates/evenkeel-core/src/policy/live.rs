@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Config;
 use super::operation::Operation;
-use crate::breaker::Breaker;
+use crate::breaker::{Admission, Breaker};
 use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
 use crate::counter::{Counts, Tally};
@@ -202,7 +202,20 @@ impl Shared {
 
     /// Whether a call that comes at `when` is certain to be refused by every endpoint's breaker.
     pub(crate) fn refuses(&self, when: Instant) -> bool {
-        !self.breakers.is_empty() && self.breakers.iter().all(|breaker| breaker.refuses(when))
+        let mut breakers = self.breakers.iter();
+        let panics = || {
+            let endpoints = self.endpoints.as_ref();
+            endpoints.is_some_and(|endpoints| endpoints.is_panicking(&self.breakers))
+        };
+        !self.breakers.is_empty() && breakers.all(|breaker| breaker.refuses(when)) && !panics()
+    }
+
+    /// Lets an attempt through that the breaker of its endpoint refused, if so many do that none is heeded.
+    #[cold]
+    pub(crate) fn overrule(&self, endpoint: EndpointId) -> Option<Admission> {
+        let endpoints = self.endpoints.as_ref()?;
+        let panics = endpoints.is_panicking(&self.breakers);
+        self.breaker(endpoint).filter(|_| panics)?.overrule()
     }
 
     /// Whether more than `share` of what may be in flight is.

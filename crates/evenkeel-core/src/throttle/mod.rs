@@ -419,6 +419,48 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever is counted and held back follows from a plain list of the calls of the window.
+        #[test]
+        fn the_window_agrees_with_a_list(
+            calls in proptest::collection::vec((0..1_500_u64, 0..5_usize), 1..150),
+        ) {
+            let throttle = throttle();
+            let window = nanos(throttle.0.config.window) / 1_000_000;
+            let slice = window / 10;
+            let (mut now, mut list) = (0, Vec::new());
+            for (stripe, (wait, how)) in (0..).zip(calls) {
+                now += wait;
+                // How it ended, and what of it was accepted, in halves.
+                let (finished, halves) = [
+                    (Finished::success(), Some(2)),
+                    (Finished::failed(Class::Transient), Some(2)),
+                    (Finished::timed_out(), Some(1)),
+                    (Finished::failed(Class::Rejected), Some(0)),
+                    (Finished::callers_fault(), None),
+                ][how];
+                throttle.record(Stripe(stripe), at(now), &finished);
+                list.extend(halves.map(|halves| (now, halves)));
+                let lately = list.iter().filter(|(when, _)| now / slice - when / slice < 10);
+                let (wanted, accepted) = lately.clone().fold((0, 0), |sum, call| {
+                    (sum.0 + 1, sum.1 + call.1)
+                });
+                let shown = throttle.snapshot(at(now));
+                prop_assert_eq!((shown.wanted, shown.accepted), (wanted, accepted / 2));
+                let config = &throttle.0.config;
+                let oldest = lately.map(|(when, _)| when / slice * slice).min();
+                let seen = Duration::from_millis(oldest.map_or(0, |oldest| now - oldest));
+                let share = throttle.share(at(now));
+                if wanted < u64::from(config.min_calls) || seen < config.min_observed {
+                    prop_assert_eq!(share, 0);
+                } else {
+                    let headroom = config.headroom.permille() as f64 / 1000.0;
+                    let (wanted, accepted) = (wanted as f64, accepted as f64 / 2.0);
+                    let exact = ((wanted - headroom * accepted) / (wanted + 1.0)).clamp(0.0, 0.9);
+                    prop_assert!((f64::from(share) / 1e9 - exact).abs() < 1e-6, "{share}, {exact}");
+                }
+            }
+        }
+
         #[test]
         fn the_share_is_the_formula(permille in 1000..5000_u32, wanted in 0..1_000_000_u64, percent in 0..=100_u64) {
             let accepted = wanted * percent / 100;

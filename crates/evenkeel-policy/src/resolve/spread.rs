@@ -112,6 +112,10 @@ pub(super) fn endpoints(
     config.balance.penalty = scope
         .read("penalty", spec.penalty, Duration(config.balance.penalty))
         .get();
+    config.panic = scope
+        .read("panic", spec.panic, Ratio(config.panic))
+        .share()
+        .get();
     config.outlier = outlier(&scope.at("outlier"), spec.outlier.as_ref());
     Some(config)
 }

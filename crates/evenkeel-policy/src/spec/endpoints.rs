@@ -25,6 +25,11 @@ pub struct Endpoints {
     /// A failed attempt counts as if it had taken this long, if it did not take longer. Default 5s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub penalty: Option<Duration>,
+    /// When the breakers of more than this share of the hosts are not closed, but not of all, breakers are
+    /// ignored, so that the few hosts left are not the next to go down. 1: never. Default 0.5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1))]
+    pub panic: Option<Ratio>,
 }
 
 /// When a host that is worse than its peers is left out, and for how long.
