@@ -5,8 +5,8 @@
 //! (AIMD, Vegas, Gradient2), Maurer: *Fail at scale* (CoDel with adaptive LIFO, 2015), Nagle: RFC 970
 //! (round robin between sources).
 
+use core::time::Duration;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use evenkeel_core::entropy::Entropy;
 use evenkeel_core::limiter::aimd::{Aimd, AimdConfig};
