@@ -7,6 +7,7 @@
     clippy::disallowed_methods,
     reason = "the test reads the files that are shipped"
 )]
+#![expect(clippy::unwrap_used, reason = "its helpers are tests, too")]
 
 use std::path::{Path, PathBuf};
 

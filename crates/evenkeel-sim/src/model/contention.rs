@@ -6,7 +6,7 @@
 //! (Brooker, *Exponential backoff and jitter*, 2015, whose model this is: four messages an attempt, each
 //! of which takes |N(10 ms, 2 ms)|).
 
-use std::time::Duration;
+use core::time::Duration;
 
 use evenkeel_core::backoff;
 use evenkeel_core::entropy::Entropy;

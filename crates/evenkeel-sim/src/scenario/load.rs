@@ -5,6 +5,7 @@ use evenkeel_policy::document::{Document, Fault, Section};
 use evenkeel_policy::{LoadError, suggestion};
 
 use super::expect::{self, Expectation};
+use super::parts;
 use super::resolve::{self, Wrongs, nanos};
 use super::spec;
 use crate::fleet::Fleet;
@@ -406,7 +407,7 @@ fn usl_of(written: &spec::Usl) -> Story {
 
 fn tail_of(written: &spec::Tail, wrong: &mut Wrongs) -> Story {
     let none = spec::Law::default();
-    let law = resolve::law(written.law.as_ref().unwrap_or(&none), "tail.law", wrong);
+    let law = parts::law(written.law.as_ref().unwrap_or(&none), "tail.law", wrong);
     let after = match (written.after, written.after_quantile) {
         (Some(after), _) => nanos(after) as f64,
         (None, Some(quantile)) => tail::quantile(|nanos| law.longer_than(nanos), quantile),

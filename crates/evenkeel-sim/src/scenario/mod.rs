@@ -22,6 +22,7 @@
 
 mod expect;
 mod load;
+mod parts;
 mod resolve;
 pub mod spec;
 

@@ -3,6 +3,8 @@
 //! These types are the file's shape: names are not looked up and numbers are not judged. Their
 //! documentation becomes the descriptions of the JSON schema, which editors show.
 
+// tidy: long because it is one file's written form, a type for each of its sections
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;

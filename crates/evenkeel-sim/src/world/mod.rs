@@ -15,6 +15,8 @@
 //! their random numbers.
 
 mod admitting;
+mod answer;
+mod behaviour;
 mod call;
 mod client;
 mod fault;
@@ -33,7 +35,8 @@ use crate::law::Law;
 use crate::measure::{Look, Measures, SECOND};
 use crate::queue::Queue;
 use crate::slab::Slab;
-use call::{Behaviour, Call};
+use behaviour::Behaviour;
+use call::Call;
 use client::Client;
 use replica::{Attempt, Replica};
 use request::Request;

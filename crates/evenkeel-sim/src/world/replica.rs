@@ -1,9 +1,9 @@
 //! Where attempts arrive, wait, are worked on and are answered.
 
 use evenkeel_core::entropy::Entropy;
-use evenkeel_core::outcome::{Class, Finished};
 
 use super::admitting::Admitting;
+use super::answer::Answer;
 use super::{Event, World};
 use crate::comparison::server::{self, Job};
 use crate::fleet::{Balancer, Failure, Server, Service};
@@ -36,33 +36,6 @@ pub(super) enum Stage {
     Answered,
     /// It will never be answered; nothing refers to it but its call.
     Lost,
-}
-
-/// What an attempt is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// What was asked for.
-    Success,
-    /// An error.
-    Error,
-    /// Turned away, or dropped unprocessed.
-    Rejected,
-    /// Nobody listened.
-    NotSent,
-    /// The connection broke while it was worked on.
-    Reset,
-}
-
-impl Answer {
-    pub(super) const fn finished(self) -> Finished {
-        match self {
-            Self::Success => Finished::success(),
-            Self::Error => Finished::failed(Class::Transient),
-            Self::Rejected => Finished::failed(Class::Rejected),
-            Self::NotSent => Finished::failed(Class::NotSent),
-            Self::Reset => Finished::failed(Class::Ambiguous),
-        }
-    }
 }
 
 /// One of the equal ones of a service.
