@@ -129,10 +129,6 @@ pub(crate) struct Guard<I: AsRef<Inner>> {
 
 /// The right to an attempt.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives in its call's future: a box would be an allocation for each"
-)]
 enum Right {
     None,
     /// Of a call that is no machine yet.

@@ -180,6 +180,10 @@ impl Policy {
     /// # Errors
     /// Not an error: the same call as a machine, because a bound is in the way or has to be asked that only a
     /// machine asks. It has not been polled yet.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the call lives inside its future, which allocates nothing"
+    )]
     #[inline]
     pub fn begin_first(&self, now: Instant, hint: CallHint) -> Result<First, Call> {
         let local = &self.stripes[hint.stripe.number() as usize & (self.stripes.len() - 1)];

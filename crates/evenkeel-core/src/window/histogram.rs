@@ -63,7 +63,7 @@ impl<const SLICES: usize> Histogram<SLICES> {
         let words = words.get_or_init(allocate::<SLICES>);
         let bucket = bucket_of(took);
         let word = &words[place::<SLICES>(slice) * WORDS + bucket / 2];
-        let shift = (bucket as u32 & 1) * COUNT_BITS;
+        let shift = if bucket & 1 == 0 { 0 } else { COUNT_BITS };
         let held = word.load(Ordering::Relaxed);
         if held >> TAG_SHIFT == slice & TAG_MASK && held >> shift & COUNT_MASK < FULL {
             writers.add(word, 1 << shift);
