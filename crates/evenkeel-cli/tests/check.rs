@@ -76,14 +76,24 @@ fn explain_shows_every_value_with_its_origin() {
     let (code, out, _) = evenkeel(folder.path(), &["check", "--explain", "good.yaml"], "");
     assert_eq!(code, 0);
     let expected = "\
-SETTING                                VALUE                         ORIGIN
-version                                1                             written, line 1
-service                                shop                          written, line 2
-dependencies.payments.deadline         1s                            written, line 4
-dependencies.payments.attempt_timeout  what is left of the deadline  default
-dependencies.payments.retry            off                           default
-dependencies.payments.breaker          off                           default
-dependencies.payments.bulkhead         off                           default
+SETTING                                                  VALUE                         ORIGIN
+version                                                  1                             written, line 1
+service                                                  shop                          written, line 2
+dependencies.payments.deadline                           1s                            written, line 4
+dependencies.payments.rate                               off                           default
+dependencies.payments.attempt_timeout                    what is left of the deadline  default
+dependencies.payments.retry                              off                           default
+dependencies.payments.hedge                              off                           default
+dependencies.payments.throttle                           off                           default
+dependencies.payments.breaker                            off                           default
+dependencies.payments.limiter                            off                           default
+dependencies.payments.bulkhead                           off                           default
+dependencies.payments.endpoints                          off                           default
+dependencies.payments.progress.window                    10s                           default
+dependencies.payments.progress.min_calls                 20                            default
+dependencies.payments.progress.stalled_after             30s                           default
+dependencies.payments.progress.max_attempts_per_success  10                            default
+dependencies.payments.progress.degraded_below            0.5                           default
 ";
     assert_eq!(out, expected);
 }
