@@ -8,7 +8,7 @@
 //! divided by its length, with two actors as with two hundred.
 //!
 //! [`judge`] reads the measurements of such an experiment, [`experiment`] carries one out on a running
-//! service, [`contend`] on a piece of code in a test.
+//! service, [`contend()`] on a piece of code in a test.
 
 mod contend;
 mod law;
