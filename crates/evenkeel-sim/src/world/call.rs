@@ -1,6 +1,6 @@
 //! Calls: one leg of a request, by the rules of whoever makes it.
 //!
-//! Two kinds of rules. A [`Policy`] of evenkeel's hands out the machine that production runs, and this
+//! Two kinds of rules. A [`Policy`](evenkeel_core::policy::Policy) of evenkeel's hands out the machine that production runs, and this
 //! module is its driver: it polls, sends, abandons and sets timers, and decides nothing. The comparison
 //! clients have no machine, so their retry loop is written out here.
 
