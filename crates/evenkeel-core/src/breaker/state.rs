@@ -58,7 +58,7 @@ pub enum Cause {
     ProbesFailed,
     /// Enough probes succeeded.
     ProbesSucceeded,
-    /// Somebody set the [`Mode`](super::Mode).
+    /// Somebody set the [`Mode`].
     ByHand,
 }
 
