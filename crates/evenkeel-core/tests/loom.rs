@@ -29,8 +29,16 @@ use evenkeel_core::tenant::{Rate, Tenant};
 use evenkeel_core::throttle::grpc::{self, RetryThrottle};
 use evenkeel_core::time::Instant;
 use evenkeel_core::window::{Ewma, QuantileConfig, QuantileWindow};
-use loom::model;
+use loom::model::Builder;
 use loom::thread;
+
+/// Tries every interleaving of `run`. What is looked at at the end is read word by word, and each is a branch:
+/// more of them than the thousand at which loom suspects a lock that spins.
+fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.max_branches = 20_000;
+    builder.check(run);
+}
 
 fn at(millis: u64) -> Instant {
     Instant::ZERO + Duration::from_millis(millis)
