@@ -756,6 +756,32 @@ fn loom_limiter_counts_what_is_in_flight_across_a_change_of_its_configuration() 
 }
 
 #[test]
+fn loom_limiter_counts_every_call_of_a_new_window() {
+    model(|| {
+        let mut config = limiter::Config::new(limiter::Algorithm::Classic({
+            let mut classic = limiter::aimd::ClassicConfig::default();
+            classic.initial = NonZeroU32::new(16).unwrap();
+            classic
+        }));
+        config.min_window = Duration::from_millis(1);
+        config.min_samples = 3;
+        let limiter = Limiter::new(config, "loom", 1);
+        let permit = || limiter.try_acquire(at(1), Stripe(0)).unwrap();
+        // The first to end begins the window, the third ends it: the next is a new one for all.
+        for ends in [1, 1, 2] {
+            permit().finish(at(ends), Outcome::Overload);
+        }
+        assert_eq!(limiter.snapshot().limit, 8);
+        let others = [permit(), permit()]
+            .map(|permit| thread::spawn(move || permit.finish(at(3), Outcome::Overload)));
+        others.into_iter().for_each(|other| other.join().unwrap());
+        // With this one they are enough, if both were counted.
+        permit().finish(at(3), Outcome::Overload);
+        assert_eq!(limiter.snapshot().limit, 4);
+    });
+}
+
+#[test]
 fn loom_limiter_steps_once_however_many_notice_the_end_of_its_window() {
     model(|| {
         let limiter = limiter(8);
