@@ -173,7 +173,9 @@ impl AttemptPermit {
     /// If it ran for as long as its timeout, or until its breaker calls it slow (for a second where that does
     /// not know), or used up the whole deadline of its policy, the dependency was overloaded, whoever gave up; a hung dependency must not go unnoticed because its
     /// callers hang up. If the code around it is `unwinding`, it failed. Otherwise nothing was learned.
-    pub fn abandon(self, now: Instant, unwinding: bool) -> Option<Transition> {
+    pub fn abandon(mut self, now: Instant, unwinding: bool) -> Option<Transition> {
+        // What a panic left behind may be dropped on any thread.
+        self.share();
         let outcome = self.outcome_if_abandoned(now, unwinding);
         self.finish(now, outcome)
     }
@@ -279,6 +281,8 @@ impl AttemptPermit {
 
 impl Drop for AttemptPermit {
     fn drop(&mut self) {
+        // What a panic left behind may be dropped on any thread.
+        self.share();
         // An ignored outcome moves nothing that needs the time.
         if self.is_begun {
             self.judge(Instant::ZERO, &bare(Outcome::Ignored));

@@ -193,7 +193,8 @@ impl Drop for First {
             return;
         }
         self.release();
-        let stripe = self.hint.stripe;
+        // What a panic left behind may be dropped on any thread.
+        let stripe = self.hint.stripe.shared();
         let (counts, writers) = self.local.shared.counts.at(stripe);
         counts.add(Event::outcome(Outcome::Ignored), writers);
         let progress = &self.local.operation.progress;

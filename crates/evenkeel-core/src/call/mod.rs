@@ -440,6 +440,8 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         if !matches!(self.phase, Phase::Over(_)) {
+            // What a panic left behind may be dropped on any thread.
+            self.share();
             let (local, slot) = (&self.local, self.slot.take());
             let progress = &local.operation.progress;
             progress.count_abandoned(self.stripe, slot);
